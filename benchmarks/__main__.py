@@ -9,7 +9,8 @@
 (`benchmarks/peers.py`). `scaling`: over knockout sets, prompt length and depth
 (`benchmarks/scaling.py`). `profile`: what one workload spends its time on
 (`benchmarks/profile.py`). `compiled`: whether torch.compile or CUDA graphs would pay
-(`benchmarks/compiled.py`). `table`: what was measured, as markdown,
+(`benchmarks/compiled.py`). `discovery`: what the sweeps of `gpt2/ioi_discovery` cost
+(`benchmarks/discovery.py`). `table`: what was measured, as markdown,
 and as plots with `--figures`.
 """
 
@@ -22,7 +23,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-SUITES = ("engine", "processes", "peers", "scaling", "profile", "compiled")
+SUITES = ("engine", "processes", "peers", "scaling", "profile", "compiled", "discovery")
 USUAL = ("engine", "processes")
 
 
@@ -79,7 +80,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     options.names = [name for name in options.names if name not in SUITES]
     known = {
         "engine": WORKLOADS, "peers": WORKLOADS, "profile": WORKLOADS,
-        "processes": NAMES, "scaling": AXES, "compiled": (),
+        "processes": NAMES, "scaling": AXES, "compiled": (), "discovery": (),
     }  # fmt: skip
     possible = [name for suite in options.suites for name in known[suite]]
     for name in options.names:
@@ -151,6 +152,12 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
                 shape, options.repeat, tell, options.threads, options.device
             )
         ]
+    if "discovery" in options.suites:
+        from .discovery import measure_discovery
+
+        found["discovery"] = measure_discovery(
+            options.repeat, options.rows or ROWS, options.threads, tell
+        )
     return found
 
 

@@ -26,7 +26,9 @@ from typing import Any
 
 from .child import ROOT
 
-NAMES = ("lint", "fmt", "explain", "quickstart", "again", "gpt2")
+NAMES = ("lint", "fmt", "explain", "quickstart", "again", "bundled", "stored", "gpt2")
+BUNDLED = ("hypotheses/quickstart", "hypotheses/recipes")
+"""Where the files on bundled models are."""
 
 SHARED = Path(os.environ.get("PATHDSL_SHARED", ROOT.parent / "shared"))
 MAKE_FOLDER = """
@@ -80,6 +82,8 @@ def workloads(gpt2: Path | None) -> list[Workload]:
         ),
         # The start that is not counted fills the store.
         Workload(name="again", arguments=("check", "hypotheses/quickstart"), seconds=60.0),
+        Workload(name="bundled", arguments=("check", "-q", *BUNDLED, "--no-cache"), seconds=120.0),
+        Workload(name="stored", arguments=("check", "-q", *BUNDLED), seconds=15.0),
     ]
     if gpt2 is not None:
         command = (

@@ -16,8 +16,9 @@ Codes are stable for ever and documented by `pathdsl explain CODE`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+
+from pathdsl.record import record
 
 __all__ = [
     "MOST_THREADS",
@@ -25,6 +26,7 @@ __all__ = [
     "Diagnostic",
     "EngineError",
     "ExitCode",
+    "Fix",
     "LanguageError",
     "PathdslError",
     "PlanError",
@@ -50,7 +52,7 @@ class ExitCode(IntEnum):
 
 
 def overall(codes: Iterable[ExitCode]) -> ExitCode:
-    """Over several files the largest of 3, 2, 1 and 0; 5 where no file has a claim."""
+    """Over several files the largest of 3, 2, 1 and 0; 5 where no file asks for anything."""
     counted = [code for code in codes if code <= ExitCode.MACHINE_FAILED]
     return max(counted) if counted else ExitCode.NOTHING_TO_CHECK
 
@@ -62,7 +64,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Span:
     """A stretch of one source text: `start` and `end` are character offsets, `end` exclusive."""
 
@@ -77,13 +79,27 @@ class Span:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
+class Fix:
+    """A repair that a program can make: the text `was` at `span` becomes `text`.
+
+    Where something else stands at the span (a variable, of which one value was wrong) there is
+    nothing to replace.
+    """
+
+    span: Span
+    was: str
+    text: str
+
+
+@record
 class Diagnostic:
     """One fault: a stable code, where it is, what was found, and what would work.
 
     `message` is one lower-case sentence without a full stop, names in backticks. `label` is the
     text under the primary caret; `labels` are secondary spans. `help` is text that works when
-    pasted. The kebab-case name of the code comes from its page (`pathdsl.lang.rules`).
+    pasted, `fix` the repair where it is to put one text in the place of another. The kebab-case
+    name of the code comes from its page (`pathdsl.lang.rules`).
     """
 
     code: str
@@ -93,6 +109,7 @@ class Diagnostic:
     labels: tuple[tuple[Span, str], ...] = ()
     notes: tuple[str, ...] = ()
     help: str = ""
+    fix: Fix | None = None
     severity: Severity = Severity.ERROR
 
 

@@ -10,12 +10,12 @@ what a hypothesis needs and low enough that a file from a stranger costs seconds
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathdsl.record import record
 
 __all__ = ["LIMITS", "Limit"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Limit:
     """`most` of what `what` says may be asked for; more is refused with `code`."""
 
@@ -76,6 +76,16 @@ CHAT_CHARACTERS = Limit(
     most=1_000_000, what="characters that a chat template makes of one prompt", code="PD372"
 )
 EDGE_FILE_BYTES = Limit(most=512 * 1024 * 1024, what="bytes of a file of edges", code="PD217")
+LITERAL_BYTES = Limit(
+    most=20_000_000, what="bytes of a list of edges that is written in Python", code="PD217"
+)
+TENSOR_BYTES = Limit(
+    most=1024 * 1024 * 1024, what="bytes of a file of tensors, unpacked", code="PD447"
+)
+TENSOR_NUMBERS = Limit(most=20_000_000, what="numbers of a file of tensors", code="PD447")
+PICKLE_CODES = Limit(
+    most=100_000, what="codes of a pickle that are looked at to say what it is", code="PD442"
+)
 KEPT_BYTES = Limit(
     most=1024 * 1024 * 1024, what="bytes of scores that are kept prompt by prompt", code="PD245"
 )

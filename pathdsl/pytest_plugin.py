@@ -82,7 +82,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse settings that cannot be read before anything is collected."""
+    """Refuse settings that cannot be read before anything is collected.
+
+    A project that turns warnings of its own code into errors does not mean those about files: they
+    are told, unless `-W error::pathdsl.pytest_plugin.PathdslWarning` asks for more.
+    """
+    category = f"{PathdslWarning.__module__}.{PathdslWarning.__qualname__}"
+    config.addinivalue_line("filterwarnings", f"default::{category}")
     _settings(config)
 
 
@@ -166,8 +172,9 @@ class CircuitFile(pytest.File):
                 told.add(fault)
                 try:
                     self.warn(PathdslWarning(_line(fault, self.shown_path())))
-                except PathdslWarning as warning:
-                    raise CircuitFault(str(warning)) from None
+                except PathdslWarning:
+                    why = "warnings about files are errors in this run (`-W error`)"
+                    raise CircuitFault(f"{_rendered([fault], {})}\n{why}") from None
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Faults as pathdsl prints them, without a traceback."""

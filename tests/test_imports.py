@@ -29,11 +29,26 @@ ORDER = [
     "checking",
     "report",
     "api",
+    "editor",
     "cli",
     "pytest_plugin",
 ]
 # Leaves: they import only one another, and may be used by the packages named here.
 LEAVES = {
+    "record": {
+        "errors",
+        "limits",
+        "lang",
+        "graph",
+        "plan",
+        "engine",
+        "score",
+        "discover",
+        "checking",
+        "report",
+        "cli",
+        "tasks",
+    },
     "draws": {"graph", "engine", "score", "discover", "tasks", "models", "checking"},
     "limits": {
         "lang",
@@ -48,7 +63,17 @@ LEAVES = {
         "draws",
         "checking",
     },
-    "near": {"lang", "score", "engine", "discover", "api", "checking", "cli", "strictjson"},
+    "near": {
+        "lang",
+        "graph",
+        "score",
+        "engine",
+        "discover",
+        "api",
+        "checking",
+        "cli",
+        "strictjson",
+    },
     "reading": {
         "lang",
         "graph",
@@ -57,6 +82,7 @@ LEAVES = {
         "discover",
         "report",
         "api",
+        "editor",
         "cli",
         "checking",
     },
@@ -72,7 +98,7 @@ LEAVES = {
         "checking",
     },
     "tasks": {"lang", "engine", "checking", "report", "cli", "models"},
-    "models": {"engine", "cli", "score", "checking"},
+    "models": {"engine", "cli", "score", "checking", "editor"},
     "whole": {"engine", "score", "discover", "cli", "checking"},
 }
 # A library is imported in these places only (prefixes of dotted module names).
@@ -91,6 +117,10 @@ HOMES = {
     "markupsafe": ("pathdsl.report",),
     "matplotlib": ("pathdsl.report.figures.files",),
     "jsonschema": ("pathdsl.report.data.read",),
+    "pygls": ("pathdsl.editor",),
+    "lsprotocol": ("pathdsl.editor",),
+    "pygments": ("pathdsl.editor",),
+    "IPython": ("pathdsl.editor",),
 }
 # A file is split where its subject splits; this catches one that holds several.
 MAX_LINES = 600

@@ -227,8 +227,8 @@ def _declared_claims(program: Program, resolver: Resolver) -> int:
 
 
 def exit_code(judgement: Judgement, allow_inconclusive: bool) -> ExitCode:
-    """0 when every claim came out as expected; 5 without a claim."""
-    if not judgement.claims:
+    """0 when every claim came out as expected and every number is there; 5 where none was asked."""
+    if not judgement.claims and not judgement.quantities:
         return ExitCode.NOTHING_TO_CHECK
     for claim in judgement.claims:
         excused = allow_inconclusive and claim.verdict is Verdict.INCONCLUSIVE

@@ -7,7 +7,6 @@ found = claimed_sets(program, resolver, judgement.claims)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from pathdsl.errors import Diagnostic, PathdslError, Severity, Span
 from pathdsl.graph.paths.pathset import FULL, PathSet, intersection, minus
@@ -30,6 +29,7 @@ from pathdsl.lang.subjects import (
 )
 from pathdsl.lang.walk import strip
 from pathdsl.lang.written import written
+from pathdsl.record import record
 from pathdsl.score.results import ClaimResult
 
 __all__ = ["Claimed", "ClaimedSet", "Size", "claimed_sets"]
@@ -43,7 +43,7 @@ of the paths along its edges: all paths through one head of the first layer have
 and are few."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Size:
     """How many nodes and edges lie on some path of a set, and how many the model has."""
 
@@ -53,7 +53,7 @@ class Size:
     of_edges: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ClaimedSet:
     """A path set of some claim.
 
@@ -69,7 +69,7 @@ class ClaimedSet:
     size: Size | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Claimed:
     """The path sets of the claims of one file, in the order of mention.
 

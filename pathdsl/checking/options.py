@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from pathdsl.lang.fence import FREE, Fence
@@ -16,6 +16,7 @@ from pathdsl.lang.only import asked_name
 from pathdsl.lang.program import Program, load_program
 from pathdsl.limits import DIGITS
 from pathdsl.near import did_you_mean
+from pathdsl.record import record
 
 if TYPE_CHECKING:
     from pathdsl.engine.load.source import ModelSource
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CheckOptions", "UnknownName", "read_setting", "read_size", "vet_names"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CheckOptions:
     """What a caller may set; everything that changes a number is recorded.
 
@@ -97,6 +98,17 @@ def is_in(only: str | None, program: Program) -> bool:
     return only is None or asked_name(only) in judged_names(program)
 
 
+_SHOWN = 8
+"""Names that are listed where one was asked for that is not there."""
+
+
+def _there_are(names: Iterable[str]) -> str:
+    """`there are `a`, `b`, …`, the first ones of many; "" of none."""
+    known = list(dict.fromkeys(names))
+    shown = ", ".join(f"`{one}`" for one in known[:_SHOWN]) + (", …" if len(known) > _SHOWN else "")
+    return f"there are {shown}" if known else ""
+
+
 def vet_names(paths: Iterable[str], options: CheckOptions) -> None:
     """Raise UnknownName for a name that none of these files has; files without a statement are
     left to the check."""
@@ -110,7 +122,7 @@ def vet_names(paths: Iterable[str], options: CheckOptions) -> None:
         name = asked_name(only)
         names = [one for program in programs for one in judged_names(program)]
         if name not in names:
-            hint = did_you_mean(name, names)
+            hint = did_you_mean(name, names) or _there_are(names)
             raise UnknownName("only", only, f"no claim or quantity `{name}`; {hint}".rstrip("; "))
         loops = [getattr(program.find(name), "loop", None) for program in programs]
         if "[" in only and not any(loops):

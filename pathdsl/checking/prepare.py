@@ -20,6 +20,7 @@ from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import model_of
 from pathdsl.lang.signatures.calls import DTYPES
+from pathdsl.lang.written import written
 
 if TYPE_CHECKING:
     from pathdsl.engine.data.task import Hits
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Ready",
     "prepare",
+    "resolver_at_hand",
     "resolver_of",
     "shape_at_hand",
     "unchecked",
@@ -172,6 +174,20 @@ def _graph_faults(
     return list(found)
 
 
+def resolver_at_hand(program: Program) -> Resolver | None:
+    """The same without the network: None where some config is not on this machine, or no model is.
+
+    Raises PathdslError where a model cannot be used.
+    """
+    shapes: dict[str, ModelShape] = {}
+    for name, model in _models(program).items():
+        shape = shape_of(source_of(program, model=model))
+        if shape is None:
+            return None
+        shapes[name] = shape
+    return _resolver(program, shapes, None) if shapes else None
+
+
 def resolver_of(program: Program, options: CheckOptions) -> Resolver:
     """Path expressions on the graphs of a program's models, whose configs are fetched if need be.
 
@@ -225,7 +241,7 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
     that the others leave it, the most that it can have (`pathdsl.checking.chosen` measures them).
     """
     from pathdsl.engine.data.prepare import prepare_tasks
-    from pathdsl.engine.load.weights import load_tokenizer
+    from pathdsl.engine.load.kept_tokenizer import KeptTokenizer, tokenizer_by
     from pathdsl.engine.planner import Limits, Planner
 
     limits = options.limits or Limits()
@@ -236,13 +252,19 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
     if errors_in(faults):
         raise PathdslError(faults)
     first, *more = sources
-    tokenizers = {name: load_tokenizer(source) for name, source in sources.items()}
+    tasks = [written(program, task) for task in program.tasks.values()]
+    tokenizers = {
+        name: tokenizer_by(source, options.store, tasks) for name, source in sources.items()
+    }
     others = {
         task: (tokenizers[name], shapes[name]) for name in more for task in _tasks_of(program, name)
     }
     data = prepare_tasks(
         program, tokenizers[first], shapes[first], options.overrides, known, others
     )
+    for tokenizer in tokenizers.values():
+        if isinstance(tokenizer, KeptTokenizer):
+            tokenizer.keep()
     return Ready(
         program=program,
         sources=sources,

@@ -1,23 +1,15 @@
 """The self-checks of one check: what the model and each plan proved about themselves, at what cost.
 
 A model proves itself once for each task, a plan once for its runs (its null pair). What was proved
-before comes from the store.
+before comes from the store. What computes is imported where something is computed: torch is not
+needed to read a store.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pathdsl.engine.proof import Proof, unproved, worst_of
-from pathdsl.engine.run.runner import plan_cost
-from pathdsl.engine.self_check import (
-    OF_RUNS,
-    STEPS,
-    null_cost,
-    prove,
-    prove_cost,
-    prove_null_pair,
-)
+from pathdsl.engine.proof import OF_RUNS, Proof, unproved, worst_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +64,8 @@ class Proofs:
         kept = recall.proofs(task) if recall is not None else None
         if kept is not None:
             return list(kept)
+        from pathdsl.engine.self_check import STEPS, prove, prove_cost
+
         rows, adapter, meter = planner.tasks[task], self.model.adapter, self.model.meter
         self.spent += prove_cost(planner, rows, adapter.dtype.itemsize)
         meter.start(f"self-checks of task `{task}`", STEPS)
@@ -85,6 +79,9 @@ class Proofs:
         """That a plan's runs have no effect where treated values are the reference's own."""
         if not _treats(plan):
             return None
+        from pathdsl.engine.run.runner import plan_cost
+        from pathdsl.engine.self_check import null_cost, prove_null_pair
+
         model = self.model
         self.spent += null_cost(plan, plan_cost(plan, model.adapter.dtype.itemsize))
         model.meter.start(f"self-check of the runs of task `{plan.task}`")
@@ -101,6 +98,8 @@ class Proofs:
 
 def proof_cost(plan: Plan, cost: Cost, planner: Planner, itemsize: int, first: bool) -> float:
     """What the self-checks of a plan cost in plain forward passes; `first` of its task or not."""
+    from pathdsl.engine.self_check import null_cost, prove_cost
+
     spent = null_cost(plan, cost) if _treats(plan) else 0.0
     if first:
         spent += prove_cost(planner, planner.tasks[plan.task], itemsize)

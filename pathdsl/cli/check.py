@@ -72,7 +72,12 @@ def check(
     locked: Locked = False,
     no_cache: NoCache = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress; a line per claim.")
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            help="No progress; a line per claim, or the numbers where none is made.",
+        ),
     ] = False,
     allow_outside: AllowOutside = False,
     no_color: NoColor = False,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pathdsl.cli.options import Device, Format, NoColor, OnDevice, Style, Threads
-from pathdsl.cli.output import out, view_of
+from pathdsl.cli.output import err, out, view_of
 from pathdsl.errors import LanguageError
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def doctor(
     source = read_model(model, dtype)
 
     from pathdsl.checking.doctor import diagnose
+    from pathdsl.models import names
     from pathdsl.report.data.result import dump
     from pathdsl.report.text.doctor import doctor_object, doctor_report
 
@@ -60,7 +61,17 @@ def doctor(
     else:
         view = view_of(no_color=no_color)
         out(doctor_report(found, view))
+    if found.exit_code and _is_taken_for_hub(model):
+        err(
+            f"there is no folder `{model}` and no bundled model of that name "
+            f"({', '.join(names())}), so it was taken for a model of the hub\n"
+        )
     raise typer.Exit(found.exit_code)
+
+
+def _is_taken_for_hub(text: str) -> bool:
+    """Whether a text without `hf:` means a model of the hub, for want of a folder."""
+    return "/" not in text and ":" not in text and read_model(text).lies == "on the hub"
 
 
 def read_model(text: str, dtype: Dtype | None = None) -> ModelSource:

@@ -7,12 +7,12 @@ from pathdsl.errors import ExitCode
 __all__ = ["MEANINGS", "table"]
 
 MEANINGS: dict[ExitCode, str] = {
-    ExitCode.AS_EXPECTED: "every claim came out as expected",
+    ExitCode.AS_EXPECTED: "every claim came out as expected, or there is none",
     ExitCode.NOT_AS_EXPECTED: "some claim did not, or `check --locked`, `breaking` or "
     "`fmt --check` found something",
     ExitCode.WRONG_INPUT: "files, options or data are wrong",
     ExitCode.MACHINE_FAILED: "the machine failed: memory, weights, a self-check",
-    ExitCode.NOTHING_TO_CHECK: "no claim in any file",
+    ExitCode.NOTHING_TO_CHECK: "no claim and no quantity in any file",
     ExitCode.INTERRUPTED: "interrupted",
 }
 

@@ -1,4 +1,4 @@
-"""`pathdsl explain`: a diagnostic code, a name in a file, or a data generator."""
+"""`pathdsl explain`: a diagnostic code, a word, a name in a file, or a data generator."""
 
 from __future__ import annotations
 
@@ -26,18 +26,21 @@ __all__ = ["explain"]
 
 def explain(
     subject: Annotated[
-        str, typer.Argument(metavar="CODE|FILE:NAME|GENERATOR", help="What to explain.")
+        str, typer.Argument(metavar="CODE|WORD|FILE:NAME|GENERATOR", help="What to explain.")
     ],
     models: Models = [],
     allow_outside: AllowOutside = False,
     no_color: NoColor = False,
 ) -> None:
-    """Explain a code (PD203), a name in a file (ioi.circuit:main) or a generator (ioi)."""
+    """Explain a code (PD203), a word (keep), a name in a file (ioi.circuit:main) or a generator
+    (ioi)."""
 
     view = view_of(no_color=no_color)
     text = _page(subject, view)
     if text is None:
         text = _generator(subject, view)
+    if text is None:
+        text = _word(subject, view)
     if text is None and (":" in subject or subject.endswith(".circuit")):
         text = _named(subject, models, allow_outside, view)
     if text is None:
@@ -65,6 +68,14 @@ def _generator(subject: str, view: View) -> str | None:
     if not re.fullmatch(r"\w+", subject) or subject not in tasks.names():
         return None
     return generator_text(tasks.get(subject), view)
+
+
+def _word(subject: str, view: View) -> str | None:
+    from pathdsl.lang.words import words_named
+    from pathdsl.report.text.explain_word import word_text
+
+    senses = words_named(subject)
+    return word_text(senses, view) if senses else None
 
 
 def _named(subject: str, models: list[str], allow_outside: bool, view: View) -> str:
@@ -112,8 +123,13 @@ def _runs(program: Program, name: str, options: CheckOptions, view: View) -> str
 def _unknown(subject: str) -> str:
     from pathdsl import tasks
     from pathdsl.lang.rules import pages
+    from pathdsl.lang.words import all_words
 
-    codes, names = pages(), [*(page.name for page in pages().values()), *tasks.names()]
-    hint = did_you_mean(subject, codes if subject[:2].upper() == "PD" else names)
-    usage = "wanted a code (PD203), FILE:NAME, or a generator (" + ", ".join(tasks.names()) + ")"
-    return f"nothing is known of `{subject}`; {hint or usage}\n"
+    if subject[:2].upper() == "PD":
+        known = list(pages())
+    else:
+        words = dict.fromkeys(word.name for word in all_words())
+        known = [*words, *tasks.names(), *(page.name for page in pages().values())]
+    usage = "wanted a code (PD203), a word of the language (keep), FILE:NAME, or a generator ("
+    hint = did_you_mean(subject, known)
+    return f"nothing is known of `{subject}`; {hint or usage + ', '.join(tasks.names()) + ')'}\n"

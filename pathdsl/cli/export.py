@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,24 +13,23 @@ import typer
 
 from pathdsl.cli.checked import file_and_name, path_set_of, program_of, resolver_on, vet_task
 from pathdsl.cli.complaints import complain
+from pathdsl.cli.importing import format_named
 from pathdsl.cli.options import AllowOutside, MaxStates, Models, read_options
 from pathdsl.cli.output import err, out
-from pathdsl.errors import ExitCode, PathdslError
+from pathdsl.errors import ExitCode, LanguageError, PathdslError
 
 if TYPE_CHECKING:
     from pathdsl.checking.options import CheckOptions
+    from pathdsl.graph.formats.circuit import Circuit, Lost
+    from pathdsl.graph.formats.records import FormatRecord
     from pathdsl.graph.model.components import Layout
     from pathdsl.graph.resolve.resolver import Resolver
     from pathdsl.lang.program import Program
 
-__all__ = ["ExportFormat", "export"]
+__all__ = ["export"]
 
-
-class ExportFormat(StrEnum):
-    """Whose format it is."""
-
-    EAP_IG = "eap-ig"
-    MIB = "mib"
+LEADERBOARD = "mib"
+"""A folder of files of EAP-IG, by the rules of a benchmark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +39,7 @@ class _Exported:
     place: str
     data: bytes
     said: str
+    lost: tuple[Lost, ...]
 
 
 def export(
@@ -52,8 +51,13 @@ def export(
         ),
     ],
     to: Annotated[
-        ExportFormat,
-        typer.Option("--to", help="eap-ig: NAME.json, all edges; mib: a leaderboard submission."),
+        str,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="mib, a leaderboard submission; eap-ig, eap-ig-pt, auto-circuit, acdc, "
+            "edge-pruning, interpbench, circuitkit, node-link, graphml, dot, mermaid.",
+        ),
     ],
     folder: Annotated[
         str, typer.Option("--out", "-o", metavar="FOLDER", help="Where the files go.")
@@ -66,6 +70,10 @@ def export(
             help="Kept scores of the edges; FILE.scores.json beside the file if absent.",
         ),
     ] = None,
+    allow_loss: Annotated[
+        bool,
+        typer.Option("--allow-loss", help="Write what is left of a circuit, and say what is lost."),
+    ] = False,
     task: Annotated[
         str | None,
         typer.Option("--task", metavar="NAME", help="On the model of this task, of several."),
@@ -77,13 +85,17 @@ def export(
     """Write path sets for another program; loads no weights."""
     from pathdsl.whole import write_whole
 
+    record = format_named("eap-ig" if to == LEADERBOARD else to, "--to", LEADERBOARD)
+    if record.writes is None:
+        raise typer.BadParameter(f"`--to {to}`: the format is read, and not written")
     options = read_options(models=models, max_states=max_states, allow_outside=allow_outside)
     if scores is not None and len(sources) > 1:
         err("`--scores` is of one source: keep each `NAME.scores.json` beside its `NAME.circuit`\n")
         raise typer.Exit(ExitCode.WRONG_INPUT)
     made: dict[str, _Exported] = {}
     for source in sources:
-        one = _exported(source, to, scores, task, options)
+        cells = to == LEADERBOARD
+        one = _exported(source, record, scores, task, options, cells=cells, allow_loss=allow_loss)
         if one.place in made:
             err(f"two sources are `{one.place}`: name one otherwise, `NAME=FILE:PATH`\n")
             raise typer.Exit(ExitCode.WRONG_INPUT)
@@ -97,7 +109,8 @@ def export(
             err(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}\n")
             raise typer.Exit(ExitCode.WRONG_INPUT) from error
         out(f"{path}: {one.said}\n")
-    if to is ExportFormat.MIB and _too_few(made):
+        out("".join(f"  not carried over: {lost}\n" for lost in one.lost))
+    if to == LEADERBOARD and _too_few(made):
         out("the leaderboard takes submissions of at least two tasks and two models\n")
     raise typer.Exit(ExitCode.AS_EXPECTED)
 
@@ -109,39 +122,97 @@ def _too_few(places: Iterable[str]) -> bool:
 
 
 def _exported(
-    source: str, to: ExportFormat, scores: str | None, task: str | None, options: CheckOptions
+    source: str,
+    record: FormatRecord,
+    scores: str | None,
+    task: str | None,
+    options: CheckOptions,
+    *,
+    cells: bool,
+    allow_loss: bool,
 ) -> _Exported:
     """One source as a file of the format; leaves with 2 after the faults of it were said."""
-    from pathdsl.discover.mib import FILE, cell_of, importances
+    from pathdsl.discover.mib import FILE, cell_of, refuse, scored
 
     name, subject = _named(source)
     file, written = file_and_name(subject)
     program = program_of(file, options)
     vet_task(program, file, task)
     beside = scores or _beside(file)
+    lost: list[Lost] = []
     try:
         resolver = resolver_on(program, file, task, options)
         layout = resolver.layout
-        if to is ExportFormat.MIB:
+        if cells:
             cell = cell_of(name, [task] if task else tuple(program.tasks), layout.shape)
             place = f"{cell}/{FILE}"
         else:
-            place = f"{name or Path(file).stem}.json"
+            place = f"{name or Path(file).stem}{record.ending}"
+        if record.ranks_all and not layout.shape.has_mlp:
+            raise refuse("the format has an MLP in every layer, and this model has none", "")
         ranked, said = _scores(beside, layout) if beside else (None, "scores 1 and 0")
         chosen, count = None, "no circuit, a ranking alone"
-        if written or ranked is None:
+        if written or ranked is None or not record.ranks_all:
             found = path_set_of(program, file, written or None, f"{file}:NAME")
-            chosen = _edges(resolver, program, found)
+            chosen, parts = _edges(resolver, program, found, allow_loss=allow_loss)
+            lost += parts
             count = f"{len(chosen):,} in `{found}`"
-        data = importances(layout, chosen, ranked)
+        circuit = scored(layout, chosen, ranked)
+        data, parts = _written(circuit, record, ranked is not None, allow_loss=allow_loss)
+        lost += parts
     except PathdslError as error:
         complain(error.diagnostics, program.sources)
         raise typer.Exit(error.exit_code) from error
     except OSError as error:
         err(f"`{beside}` cannot be read: {(error.strerror or str(error)).lower()}\n")
         raise typer.Exit(ExitCode.WRONG_INPUT) from error
+    if not record.ranks_all and ranked is None:
+        said = "no scores"
+    elif "scores" not in record.carries:
+        said = "scores left out"
     said = f"{layout.n_edges():,} edges, {count}; {said}"
-    return _Exported(place=place, data=data, said=said)
+    return _Exported(place=place, data=data, said=said, lost=tuple(lost))
+
+
+def _written(
+    circuit: Circuit, record: FormatRecord, ranked: bool, *, allow_loss: bool
+) -> tuple[bytes, list[Lost]]:
+    """The bytes of a circuit, and what the format could not say of it.
+
+    Raises LanguageError PD446 where that makes it another circuit, and that is not allowed.
+    """
+    from pathdsl.errors import Diagnostic
+    from pathdsl.graph.formats.circuit import Entry, Lost
+
+    assert record.writes is not None and circuit.edges is not None
+    if not ranked and not record.ranks_all:
+        bare = {edge: Entry(kept=entry.kept) for edge, entry in circuit.edges.items()}
+        circuit = replace(circuit, edges=bare)
+    content, lost = record.writes(circuit)
+    if lost and not allow_loss:
+        raise LanguageError(
+            Diagnostic(
+                code="PD446",
+                message=f"`--to {record.name}` would make another circuit of it",
+                notes=tuple(f"not carried over: {one}" for one in lost),
+                help="choose a format that can say it, or write what is left: `--allow-loss`",
+            )
+        )
+    told = list(lost)
+    edges = circuit.edges or {}
+    if ranked and "scores" not in record.carries:
+        count = len(edges)
+        told.append(Lost(what="scores", count=count, why="the format has none"))
+    elif ranked and not record.ranks_all:
+        out_ = sum(not entry.kept for entry in edges.values())
+        told.append(
+            Lost(what="scores of edges outside", count=out_, why="it lists a circuit alone")
+        )
+    if isinstance(content, bytes):
+        return content, told
+    from pathdsl.engine.load.tensors import save_tensors
+
+    return save_tensors(content), told
 
 
 def _named(source: str) -> tuple[str, str]:
@@ -180,12 +251,18 @@ def _scores(path: str, layout: Layout) -> tuple[Mapping[str, float], str]:
     return ranked, f"scores of `{kept.method}`, the mean fall over {len(kept.rows):,} prompts"
 
 
-def _edges(resolver: Resolver, program: Program, name: str) -> frozenset[str]:
-    """The edges of a named path set, which has to be all paths over them."""
+def _edges(
+    resolver: Resolver, program: Program, name: str, *, allow_loss: bool
+) -> tuple[Collection[str], list[Lost]]:
+    """The edges of a named path set, and what more it says.
+
+    Raises LanguageError PD246 where it is not all paths over its edges, unless that may be lost.
+    """
     from pathdsl.discover.mib import refuse
-    from pathdsl.errors import LanguageError, errors_in
+    from pathdsl.errors import errors_in
     from pathdsl.graph.check import check_named
     from pathdsl.graph.files.eap import listed
+    from pathdsl.graph.formats.circuit import Lost
     from pathdsl.graph.paths import pathset
     from pathdsl.graph.paths.pathset import NONE
 
@@ -196,10 +273,26 @@ def _edges(resolver: Resolver, program: Program, name: str) -> frozenset[str]:
     edges = sorted({(u, v, slot or "") for u, v, slot in product.own_edges()})
     layout = product.layout
     whole = listed(edges, layout) if edges else NONE
-    if layout.neurons or resolver.count(pathset.minus(whole, paths)):
+    if not layout.neurons and not resolver.count(pathset.minus(whole, paths)):
+        return resolver.edge_set(paths), []
+    if not allow_loss:
         what = "tells neurons apart" if layout.neurons else "is not all paths over its edges"
         raise refuse(
             f"`{name}` {what}: it has positions, or names paths, and the format has edges alone",
-            "export a set of edges, `path P = edges { … }`, or of nodes without positions",
+            "export a set of edges, `path P = edges { … }`, or of nodes without positions; "
+            "`--allow-loss` writes all its edges",
         )
-    return resolver.edge_set(paths)
+    lost = []
+    if layout.neurons:
+        why = "the format has MLPs; each stands for its neurons"
+        lost.append(Lost(what="neurons", count=sum(map(len, layout.neurons.values())), why=why))
+    else:
+        why = "it has positions, or names paths; the file has every path over its edges"
+        lost.append(Lost(what=f"which paths `{name}` has", why=why))
+    return {_whole(u, v, slot, layout) for u, v, slot in edges}, lost
+
+
+def _whole(sender: int, receiver: int, slot: str, layout: Layout) -> str:
+    """The name of an edge, its MLPs not told apart."""
+    ends = [str(layout.components[i]).partition(".n")[0] for i in (sender, receiver)]
+    return f"{ends[0]}->{ends[1]}" + (f"<{slot}>" if slot else "")

@@ -1,8 +1,8 @@
-"""The command `pathdsl`: parses the command line, runs one verb, turns every end into an exit code.
+"""The command `pathdsl`: runs one verb of the command line, turns every end into an exit code.
 
-Verbs are small modules of their own and import what they need when they run, so that `lint`, `fmt`
-and `explain` answer at once. No traceback reaches a user: what nobody foresaw is reported as a bug,
-with `--debug` for the traceback.
+A plain command line of a quick verb (`pathdsl.cli.quick`) is answered at once; every other one is
+read by typer (`pathdsl.cli.app`), whose import alone takes longer than to lint a file. No traceback
+reaches a user: what nobody foresaw is reported as a bug, with `--debug` for the traceback.
 """
 
 from __future__ import annotations
@@ -10,91 +10,25 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
-from functools import partial
-from typing import Annotated
+from typing import Any
 
-import typer
-
-from pathdsl.cli import (
-    breaking,
-    cache,
-    check,
-    data,
-    diff,
-    discover,
-    doctor,
-    explain,
-    export,
-    fmt,
-    graph,
-    lint,
-    lock,
-    plan,
-    report,
-    robustness,
-    selftest,
-)
 from pathdsl.cli.complaints import complain
-from pathdsl.cli.exits import table
-from pathdsl.cli.output import err, lost, out, set_up
+from pathdsl.cli.output import err, lost, set_up
+from pathdsl.cli.quick import answered
 from pathdsl.cli.store import forget, interrupted
 from pathdsl.cli.unforeseen import debugging, is_of_command_line, tell
-from pathdsl.cli.verb import Verb
 from pathdsl.errors import ExitCode, PathdslError
 
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    name="pathdsl",
-    help="A causal-graph language and hypothesis checker for transformer circuits.",
-    epilog=table(),
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-_verb = partial(app.command, cls=Verb)
-_verb("check", short_help="Judge the claims of files.", epilog=table())(check.check)
-_verb("report", short_help="Write HTML, LaTeX or Markdown.")(report.report)
-_verb("lint", short_help="Report faults without a model.")(lint.lint)
-_verb("fmt", short_help="Write files in canonical form.")(fmt.fmt)
-_verb("plan", short_help="Say what a check would run and cost.")(plan.plan)
-_verb("explain", short_help="Explain a code, a name or a generator.")(explain.explain)
-_verb("data", short_help="Write rows, or show prompts.")(data.data)
-_verb("graph", short_help="Print the nodes and edges of a path set.")(graph.graph)
-_verb("export", short_help="Write circuits for other programs.")(export.export)
-_verb("lock", short_help="Check files and write their locks.", epilog=table())(lock.lock)
-_verb("breaking", short_help="Say which claims became weaker.", epilog=table())(breaking.breaking)
-_verb("diff", short_help="Compare two circuits.", epilog=table())(diff.diff)
-_verb("discover", short_help="Find a circuit and judge it.")(discover.discover)
-_verb("selftest", short_help="Check the checker.")(selftest.selftest)
-_verb("robustness", short_help="Judge claims under other choices.", epilog=robustness.EPILOG)(
-    robustness.robustness
-)
-_verb("doctor", short_help="Say whether a model can be checked.")(doctor.doctor)
-app.add_typer(cache.app, name="cache", short_help="Inspect and prune the result store.")
+__all__ = ["main"]
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import version
+def __getattr__(name: str) -> Any:
+    """The typer application, `app`, which is imported where somebody asks for it."""
+    if name == "app":
+        from pathdsl.cli.app import app
 
-        out(f"pathdsl {version('pathdsl')}\n")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
-    ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an unexpected failure.")
-    ] = False,
-) -> None:
-    """A causal-graph language and hypothesis checker for transformer circuits."""
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -115,6 +49,11 @@ def _run(arguments: list[str], debug: bool) -> int:
     debugging(debug)
     forget()
     try:
+        quick = answered(arguments)
+        if quick is not None:
+            return quick
+        from pathdsl.cli.app import app
+
         code = int(app(args=arguments, prog_name="pathdsl", standalone_mode=False) or 0)
         if code == ExitCode.INTERRUPTED:  # which is how typer tells of Ctrl-C
             err(interrupted())

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pathdsl.checking.user_store import most_bytes, open_store
 from pathdsl.cli.complaints import complain
-from pathdsl.cli.options import readable
 
 if TYPE_CHECKING:
     from pathdsl.engine.store.store import Store
@@ -21,6 +19,9 @@ _used: list[Store | None] = []  # by the verb that runs; None where it keeps not
 @contextmanager
 def result_store(*, off: bool = False) -> Iterator[Store | None]:
     """The user's store for the files of a verb, None if `off`; says at the end what is wrong."""
+    from pathdsl.checking.user_store import open_store
+    from pathdsl.cli.options import readable
+
     with readable():
         store = None if off else open_store()
     _used[:] = [store]
@@ -32,6 +33,9 @@ def result_store(*, off: bool = False) -> Iterator[Store | None]:
 
 def store_limit() -> int:
     """Bytes that a check leaves in the store at most; typer.BadParameter where that is no size."""
+    from pathdsl.checking.user_store import most_bytes
+    from pathdsl.cli.options import readable
+
     with readable():
         return most_bytes()
 

@@ -15,18 +15,20 @@ a name that the model does not have.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.graph.files.eap import edge_name
-from pathdsl.graph.model.components import HEAD, INPUT, LOGITS, MLP, Layout
+from pathdsl.graph.formats.circuit import Circuit, Edge, Entry, ModelFacts
+from pathdsl.graph.formats.eap import text_form
+from pathdsl.graph.formats.names import parse_edge_text
+from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.near import did_you_mean, quoted
 
-__all__ = ["FILE", "MODELS", "TASKS", "Cell", "all_edges", "cell_of", "importances", "refuse"]
+__all__ = ["FILE", "MODELS", "TASKS", "Cell", "all_edges", "cell_of", "importances", "refuse",
+           "scored"]  # fmt: skip
 
 FILE = "importances.json"
 TASKS = (
@@ -105,18 +107,16 @@ def all_edges(layout: Layout) -> tuple[str, ...]:
     return tuple(edge_name(u, v, slot, layout) for u, v, slot in layout.edges())
 
 
-def importances(
+def scored(
     layout: Layout, chosen: Collection[str] | None, scores: Mapping[str, float] | None
-) -> bytes:
-    """A circuit file that lists every edge, such as that of a cell.
+) -> Circuit:
+    """A circuit of every edge of a model, for the writers of formats.
 
     `chosen`: the edges of the circuit, None for no circuit: a ranking alone. `scores`: one for
     every edge; None for 1 in the circuit and 0 outside. Raises LanguageError (PD246) where an edge
     has no score, or neither is given.
     """
     names = all_edges(layout)
-    if not layout.shape.has_mlp:
-        raise refuse("the format has an MLP in every layer, and this model has none", "")
     if scores is None:
         if chosen is None:
             raise refuse("there is neither a circuit nor scores", "name a path set, `FILE:PATH`")
@@ -129,32 +129,33 @@ def importances(
             "score all edges",
         )
     inside = frozenset(chosen or ())
-    nodes = {end for name in inside for end in _ends(name)}
-    kinds = (HEAD, MLP)
-    shape = layout.shape
-    content = {
-        "cfg": {
-            "n_layers": shape.n_layers,
-            "n_heads": shape.n_heads,
-            "parallel_attn_mlp": shape.parallel,
-            "d_model": shape.d_model,
-        },
-        "nodes": {
-            INPUT.name: {"in_graph": True},
-            **{
-                str(one): {"in_graph": str(one) in nodes}
-                for one in layout.components
-                if one.kind in kinds
-            },
-            LOGITS.name: {"in_graph": True},
-        },
-        "edges": {
-            name: {"score": float(scores[name]), "in_graph": name in inside} for name in names
-        },
+    edges = {
+        Edge(*(parse_edge_text(name) or ("", "", ""))): Entry(
+            kept=name in inside, score=float(scores[name])
+        )
+        for name in names
     }
-    return (json.dumps(content, separators=(",", ":")) + "\n").encode()
+    nodes = {end for edge, entry in edges.items() if entry.kept for end in edge[:2]}
+    shape = layout.shape
+    return Circuit(
+        format="eap-ig",
+        model=ModelFacts(
+            n_layers=shape.n_layers, n_heads=shape.n_heads, d_model=shape.d_model,
+            parallel=shape.parallel,
+        ),
+        edges=edges, nodes={str(one): Entry(kept=str(one) in nodes) for one in layout.components},
+        ranks="edges", masks={}, scores="", nan_first=False, cut=False, lost=(), remarks=(),
+        places={},
+    )  # fmt: skip
 
 
-def _ends(name: str) -> tuple[str, str]:
-    sender, _, receiver = name.partition("->")
-    return sender, re.sub(r"<[qkv]>", "", receiver)
+def importances(
+    layout: Layout, chosen: Collection[str] | None, scores: Mapping[str, float] | None
+) -> bytes:
+    """A circuit file that lists every edge, such as that of a cell.
+
+    Raises LanguageError (PD246) as `scored`, and for a model without MLPs.
+    """
+    if not layout.shape.has_mlp:
+        raise refuse("the format has an MLP in every layer, and this model has none", "")
+    return text_form(scored(layout, chosen, scores))

@@ -1,21 +1,23 @@
 """A model whose weights are read when something must be computed.
 
-With a result store the weight files are hashed first. Where the store knows what loading these
-files gave (attention implementation, dtype of arithmetic, threads), a check whose values are all
-stored reports the same facts without reading a weight. Without a store the model loads at once.
+With a result store the hashes of the weight files are looked at first. Where the store knows what
+loading these files gave (attention implementation, dtype of arithmetic, threads), a check whose
+values are all stored reports the same facts without reading a weight and without torch. Without a
+store the model loads at once.
 """
 
 from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-import torch
-import transformers
-
-from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.load.devices import check_device, make_deterministic
+from pathdsl.engine.load.hashes import Hashes
+from pathdsl.engine.load.machine import machine_of, set_threads, settle, threads_now
 from pathdsl.engine.load.source import ModelSource, config_of
 from pathdsl.engine.load.versions import version_warning
 from pathdsl.engine.load.weights import LoadedModel, load, weight_hashes
@@ -25,6 +27,11 @@ from pathdsl.engine.rounding import ROUNDING, precision_of
 from pathdsl.engine.store.keys import digest, processor, program_text, versions
 from pathdsl.engine.store.store import Store
 from pathdsl.errors import Diagnostic, EngineError
+
+if TYPE_CHECKING:
+    import torch
+
+    from pathdsl.engine.adapters.base import Adapter
 
 __all__ = ["LazyModel"]
 
@@ -42,6 +49,8 @@ class Turns:
         if self._held is not None and self._held is not model:
             self._held.release()
             gc.collect()  # modules hold one another in circles
+            import torch
+
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
         self._held = model
@@ -76,17 +85,20 @@ class LazyModel:
         self._precision = ""
         self._identity = ""
         self._weights: Mapping[str, str] = {}
+        self._forget: Callable[[], None] = lambda: None
         if store is None or not store.on:
             self._load()
             return
-        target = check_device(source, device)
         self.meter.start("reading what the model is")
-        commit, self._weights = weight_hashes(source)
+        hashes = Hashes(store)
+        self._forget = hashes.forget
+        threads_at_start, device_name = _machine(source, device, store)
+        commit, self._weights = weight_hashes(source, hashes)
         self._identity = digest(
             program_text(), versions(), processor(), self._weights, config_of(source),
-            source.dtype, device, _device_name(target), fused,
+            source.dtype, device, device_name, fused,
         )  # fmt: skip
-        facts_key = digest("facts", self._identity, threads, torch.get_num_threads())
+        facts_key = digest("facts", self._identity, threads, threads_at_start)
         text = store.record(facts_key)
         known = _read_facts(text) if text is not None else None
         if known is None:
@@ -100,7 +112,10 @@ class LazyModel:
         self._precision, found = known
         self._facts = {"model": source.written, "revision": commit, **found}
         # The process is left as loading would leave it; later files of a check depend on it.
-        make_deterministic(target, int(self._facts["threads"]))
+        if "torch" in sys.modules:
+            make_deterministic(check_device(source, device), int(self._facts["threads"]))
+        else:
+            set_threads(int(self._facts["threads"]))
 
     @property
     def loaded(self) -> bool:
@@ -150,7 +165,7 @@ class LazyModel:
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
         """What loading warns of; known without reading a weight."""
-        return version_warning(self.source, transformers.__version__)
+        return version_warning(self.source, version("transformers"))
 
     def setting(self, limits: Limits) -> str:
         """The part of a key that runs and tasks have no part in; of no use without a store."""
@@ -160,9 +175,11 @@ class LazyModel:
     def _load(self) -> None:
         self.turns.take(self)
         self.meter.start("loading the model")
+        settle()
         loaded = load(self.source, self.device, self.threads, fused=self.fused)
         self.meter.end()
         if self._weights and dict(loaded.weights) != dict(self._weights):
+            self._forget()
             raise EngineError(
                 self.source.fault(
                     "PD609",
@@ -192,8 +209,22 @@ def _read_facts(text: str) -> tuple[str, dict[str, str]] | None:
     return (precision, facts) if facts["threads"].isdecimal() else None
 
 
+def _machine(source: ModelSource, device: str, store: Store) -> tuple[int, str]:
+    """The threads of this process, and the device as keys name it; of a CPU both without torch."""
+    if device == "cpu" and "torch" not in sys.modules:
+        machine = machine_of(store)
+        return threads_now(machine), machine.cpu
+    target = check_device(source, device)
+    import torch
+
+    settle()
+    return torch.get_num_threads(), _device_name(target)
+
+
 def _device_name(device: torch.device) -> str:
     """The device with what else on it decides how products are formed."""
+    import torch
+
     if device.type == "cuda":
         name, power = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
         return f"{name} {power} cuda {torch.version.cuda} cudnn {torch.backends.cudnn.version()}"

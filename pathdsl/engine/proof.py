@@ -8,7 +8,10 @@ from math import inf, isnan
 
 from pathdsl.errors import Diagnostic
 
-__all__ = ["Proof", "unproved", "worst_of"]
+__all__ = ["OF_RUNS", "Proof", "unproved", "worst_of"]
+
+OF_RUNS = ("PD632", "PD633")
+"""Proofs of a model that go by way of plans, and so by a task's norm mode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

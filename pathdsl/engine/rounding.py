@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, log2
+from typing import TYPE_CHECKING
 
-import torch
-
-from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.proof import Proof
+
+if TYPE_CHECKING:
+    from pathdsl.engine.adapters.base import Adapter
 
 __all__ = ["EPS", "ROUNDING", "allowance", "precision_of", "rounding_of"]
 
@@ -17,7 +18,8 @@ ROUNDING = {"float64": 1e-9, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 adapter), relative to logits of size 1."""
 
 
-EPS = {name: torch.finfo(getattr(torch, name)).eps for name in ROUNDING}
+EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""From 1 to the next larger number."""
 
 
 def precision_of(adapter: Adapter) -> str:

@@ -34,8 +34,6 @@ PROOF_ROWS = 8
 PROOF_AMONG = 32
 NULL_ROWS = 4
 STEPS = 3
-OF_RUNS = ("PD632", "PD633")
-"""Proofs of `prove` that go by way of plans, and so by a task's norm mode."""
 
 
 def prove(
@@ -115,7 +113,7 @@ def prove_null_pair(plan: Plan, task: TaskData, adapter: Adapter, tolerance: flo
     rows = min(NULL_ROWS, task.n_rows)
     errors = [0.0]
     for one in (plan, *_without_more(plan, task)):
-        values = execute(one, task, adapter, Settings(null_pair=True, rows=rows))
+        values = execute(one, task, adapter, Settings(null_pair=True, rows=range(rows)))
         errors += _null_errors(one, values, whole=one is not plan)
     return Proof(
         code="PD634",
@@ -254,10 +252,10 @@ def _extremes(
     ends = task.lengths[rows] - 1
     at_end = torch.arange(len(rows)), torch.from_numpy(ends)
     for plan in plans:
-        settings = Settings(memory=planner.limits.memory, rows=PROOF_AMONG)
+        settings = Settings(memory=planner.limits.memory, rows=rows.tolist())
         values = execute(plan, asked, adapter, settings)
         for number, output in enumerate(plan.outputs):
-            found = np.stack([values[number, m][0][rows] for m in measures], axis=1)
+            found = np.stack([values[number, m][0] for m in measures], axis=1)
             treated = output.run.label == "everything"
             if treated and not spec.how.own_run:
                 continue
@@ -314,7 +312,7 @@ def prove_cost(planner: Planner, task: TaskData, itemsize: int) -> float:
     columns = 2 if spec is not None and spec.column not in ("", task.reference) else 1
     found = (2 * columns + 2.5) * min(PROOF_ROWS, task.n_rows) / task.n_rows
     for plan in _extreme_plans(planner, task):
-        found += rows_cost(plan, plan_cost(plan, itemsize), PROOF_AMONG)
+        found += rows_cost(plan, plan_cost(plan, itemsize), PROOF_ROWS)
     return found + own
 
 

@@ -1,13 +1,16 @@
-"""A session: executes what scoring asks for, one plan per round and task, and keeps the values."""
+"""A session: executes what scoring asks for, one plan per round and task, and keeps the values.
+
+What executes is imported where something is executed: stored values need no torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.attribution.cost import attribution_cost, beginning
 from pathdsl.engine.lazy_model import LazyModel
 from pathdsl.engine.meter import Meter, Progress
@@ -15,9 +18,7 @@ from pathdsl.engine.planner import Planner
 from pathdsl.engine.proof import Proof
 from pathdsl.engine.recall import Recall
 from pathdsl.engine.rounding import ROUNDING, allowance, precision_of
-from pathdsl.engine.run.runner import Settings, execute, plan_cost
 from pathdsl.engine.scored import Place, ScoredValues, asked_in, null_of, proof_of
-from pathdsl.engine.self_check import NULL_ROWS
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.liveness import Cost
@@ -25,6 +26,9 @@ from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.taskdata import TaskData
+
+if TYPE_CHECKING:
+    from pathdsl.engine.adapters.base import Adapter
 
 __all__ = ["EngineSession"]
 
@@ -156,8 +160,10 @@ class EngineSession:
         self.proofs.setdefault(task, []).extend(found.proofs)
 
     def _run(self, plan: Plan) -> None:
+        from pathdsl.engine.run.runner import Settings, execute, plan_cost
+
         weighed = plan_cost(plan, self.adapter.dtype.itemsize)
-        settings = Settings(memory=self.planner.limits.memory, cost=weighed)
+        settings = Settings(memory=self.planner.limits.memory)
         parts = self.recall.parts(plan) if self.recall is not None else None
         runs = "1 run" if len(plan.outputs) == 1 else f"{len(plan.outputs):,} runs"
         behind = f" with `{plan.behind}` behind the prompts" if plan.behind else ""
@@ -186,20 +192,22 @@ class EngineSession:
 
     def _attribute(self, request: Request) -> None:
         """All scores of one attribution: from the store, or computed and proved."""
-        from pathdsl.engine.attribution.attribute import attribute
         from pathdsl.engine.attribution.exact import exact
 
         run, _ = request
         asked = asked_in(request)
         self.asked.setdefault(run, {})
         if ATTRIBUTIONS[asked.method].exact:  # runs, which are proved and kept as all others
-            self.scores.keep(request, exact(self, self.adapter.shape, asked))
+            self.scores.keep(request, exact(self, self.planner.shape_of(run.task), asked))
             return
         found = self.recall.scored(request) if self.recall is not None else None
         if found is not None:
             self.scores.keep(request, found.scored)
             self.proofs.setdefault(run.task, []).extend(found.proofs)
             return
+        from pathdsl.engine.attribution.attribute import attribute
+        from pathdsl.engine.self_check import NULL_ROWS
+
         task, frozen = self.tasks[run.task], self.planner.specs[run.task].frozen
         self.meter.start(f"task `{run.task}`: attribution by {asked.method}")
         scored = attribute(self.adapter, task, asked, frozen=frozen)

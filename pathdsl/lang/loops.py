@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pathdsl.errors import Span
@@ -26,6 +26,7 @@ from pathdsl.lang.spelling import as_position, position_text
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.walk import children, holding
 from pathdsl.limits import ITEMS
+from pathdsl.record import record
 
 __all__ = [
     "Looped",
@@ -56,7 +57,7 @@ ALL_PAIRED = 256
 """Up to so many combinations of list items are looked at one by one; of more, every item once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Value:
     """One item of a list: how it is printed and what is written in the place of its variable."""
 

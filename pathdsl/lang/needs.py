@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
 from pathdsl.lang.syntax.sweep import KEYWORDS
 from pathdsl.lang.walk import walk
+from pathdsl.record import record
 
 __all__ = ["FIRST", "FORMS", "Form", "release", "stated", "too_old", "wanted", "with_needs"]
 
@@ -25,7 +25,7 @@ FIRST = "0.1.0"
 """The first version that was released; what it has needs no saying."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Form:
     """A form of the language that came with version `since`; `used`: whether a node is one."""
 

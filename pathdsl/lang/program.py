@@ -26,8 +26,9 @@ from pathdsl.lang.syntax.parse import parse
 from pathdsl.lang.syntax.source import SourceFile, read_source
 from pathdsl.lang.walk import walk
 from pathdsl.limits import FILES
+from pathdsl.record import record
 
-__all__ = ["Declaration", "Program", "load_program"]
+__all__ = ["Declaration", "Program", "Reader", "load_program"]
 
 Declaration = (
     ast.TaskDecl
@@ -58,7 +59,7 @@ _STARTS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Program:
     """A file with all that `use` brings in.
 
@@ -149,17 +150,39 @@ def kind_of(declaration: Declaration) -> str:
     return _KINDS[type(declaration)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """How files are read: `source` gives the text of one by its path, `parsed` what a text says.
+
+    What is parsed comes with the source that its spans point into, of the same path.
+    """
+
+    source: Callable[[str], SourceFile | Diagnostic]
+    parsed: Callable[[SourceFile], tuple[SourceFile, ast.File, list[Diagnostic]]]
+
+
+def _from_disk(path: str) -> SourceFile | Diagnostic:
+    return read_source(path, named=False)
+
+
+def _parsed(source: SourceFile) -> tuple[SourceFile, ast.File, list[Diagnostic]]:
+    return (source, *parse(source.text, source.path))
+
+
+FROM_DISK = Reader(source=_from_disk, parsed=_parsed)
+
+
 def load_program(
-    path: str, text: str | None = None, fence: Fence | None = None
+    path: str, text: str | None = None, fence: Fence | None = None, reader: Reader = FROM_DISK
 ) -> tuple[Program, list[Diagnostic]]:
     """The program of a file and every fault of syntax, of `use` and of names declared twice.
 
     `text` replaces the file's content (an editor's unsaved buffer). `fence`: where files that it
     names may lie, that around `path` if not said. A file that cannot be read gives an empty program
-    and the fault that says why.
+    and the fault that says why. `reader`: how texts are read, where an editor keeps what it parsed.
     """
     fence = Fence.around(path) if fence is None else fence
-    loader = _Loader(fence)
+    loader = _Loader(fence, reader)
     source = SourceFile(path, text) if text is not None else read_source(path)
     if isinstance(source, Diagnostic):
         file = ast.File(span=Span(path=path, start=0, end=0), path=path)
@@ -182,8 +205,9 @@ class _Open:
 class _Loader:
     """Collects declarations over the files of one program."""
 
-    def __init__(self, fence: Fence) -> None:
+    def __init__(self, fence: Fence, reader: Reader) -> None:
         self.fence = fence
+        self.reader = reader
         self.faults: list[Diagnostic] = []
         self.sources: dict[str, SourceFile] = {}
         self.found: dict[str, Declaration] = {}
@@ -220,7 +244,7 @@ class _Loader:
 
     def parsed(self, source: SourceFile, named: bool, use: ast.UseDecl | None) -> ast.File:
         """Parse a file and open it; of one that is no circuit nothing is said but that."""
-        file, faults = parse(source.text, source.path)
+        source, file, faults = self.reader.parsed(source)
         identity = os.path.realpath(source.path)
         self.loaded.add(identity)
         hidden = bool(faults) and not named
@@ -265,7 +289,7 @@ class _Loader:
         if len(self.loaded) >= FILES.most:
             self.faults.append(too_many(FILES.most, statement.path_span))
             return
-        source = read_source(target, named=False)
+        source = self.reader.source(target)
         if isinstance(source, Diagnostic):
             self.faults.append(
                 Diagnostic(

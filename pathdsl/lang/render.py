@@ -25,6 +25,7 @@ from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang.rules import name_of
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import coloured, visible
+from pathdsl.record import record
 
 _RED, _YELLOW, _BLUE, _BOLD = "31", "33", "34", "1"
 _TAB = 4
@@ -33,7 +34,7 @@ _TAB = 4
 _WIDEST = 160
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class _Mark:
     """One underlined stretch of one line, columns from 0, `end` exclusive."""
 

@@ -11,7 +11,7 @@ Source: docs/language.md, `metric` and Scores.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from pathdsl.lang.signatures.measures import columns_in
 from pathdsl.lang.signatures.scores import DISSIMILARITIES, SCORES, Dissimilarity, Form
 from pathdsl.lang.spelling import position_text
 from pathdsl.lang.walk import strip, walk
+from pathdsl.record import record
 
 if TYPE_CHECKING:
     from pathdsl.tasks import Generator
@@ -42,6 +43,7 @@ __all__ = [
     "form_of",
     "generator",
     "generator_names",
+    "is_bundled",
     "known_positions",
     "lineage",
     "metrics_elsewhere",
@@ -63,7 +65,7 @@ PASSED = ("metric", "task", "scope", "treated")
 """Options of a score of a score that are those of the score inside."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Columns:
     """The fields of a task's rows, by what they can be used for.
 
@@ -76,7 +78,7 @@ class Columns:
     added: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Choice:
     """What was chosen, or the names it could be: none of them, or more than one."""
 
@@ -97,6 +99,12 @@ def generator_names() -> tuple[str, ...] | None:
     """The names of all data generators, or None where there is no registry."""
     registry = _registry()
     return tuple(registry.names()) if registry is not None else None
+
+
+def is_bundled(name: str) -> bool:
+    """Whether a generator of that name comes with this package."""
+    registry = _registry()
+    return registry is not None and name in registry.BUNDLED
 
 
 @cache

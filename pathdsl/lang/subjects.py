@@ -7,7 +7,6 @@ for subject in subjects(program, claim):
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from pathdsl.lang import ast
@@ -18,6 +17,7 @@ from pathdsl.lang.signatures.correlations import each_member
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.signatures.scores import SCORES, ScoreRecord
 from pathdsl.lang.walk import children, strip
+from pathdsl.record import record
 
 __all__ = [
     "Subject", "hypothesis_of", "is_about", "is_complement", "is_control", "left_out", "meant",
@@ -32,7 +32,7 @@ _ASKS = {"above": 1, "below": -1, "around": 0}
 _BETTER = {"larger": 1, "smaller": -1, "size": 0, "neither": 0}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Subject:
     """One path set of a claim as written, with the loop variables in reach.
 

@@ -14,7 +14,7 @@ Source: docs/language.md, `metric`, `let` and `claim`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, cast
 
 from pathdsl.errors import Diagnostic
@@ -36,13 +36,14 @@ from pathdsl.lang.signatures.members import OverRecord, over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip, walk
+from pathdsl.record import record
 
 __all__ = ["check_units", "unit_of"]
 
 Level = Literal["constant", "prompt", "quantity"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Typed:
     """What an expression is: `unit` None is a bare number, which takes the other side's.
 
@@ -205,7 +206,7 @@ class _Inference:
                     f"no unit is called `{unit.name}`",
                     unit.span,
                     "not a unit",
-                    help=suggestion(unit.name, UNITS),
+                    **suggestion(unit.name, UNITS, unit.span),
                 )
             )
             return typed

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import assert_never
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE
-from pathdsl.plan.needs import plain_write
+from pathdsl.plan.needs import PlainNeed, plain_write
 from pathdsl.plan.outputs import Plan, ends_of
 from pathdsl.plan.steps import (
     OF_MLP,
@@ -34,16 +35,24 @@ from pathdsl.plan.steps import (
     ValueCopy,
     parts_of,
     treated_index,
+    treated_source,
 )
 
 DEFAULT_MEMORY = 256_000_000
 """Bytes that the values of one batch of rows may take, if nothing else is said."""
+KEPT_BYTES = 128_000_000
+"""Bytes of what is read of plain runs that may be kept from a mean over them until it is read."""
 
 
 def reads_of(plan: Plan, number: int) -> Iterator[int]:
     """Numbers of the live steps that a step reads, through joins."""
-    for read in plan.steps[number].reads:
-        yield from (p for p, _ in parts_of(plan.steps, read) if plan.need[p] != FALSE)
+    steps, need = plan.steps, plan.need
+    for read in steps[number].reads:
+        step = steps[read]
+        if isinstance(step, JoinResid):
+            yield from (part for part, _ in step.parts if need[part] != FALSE)
+        elif need[read] != FALSE:
+            yield read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +67,24 @@ class Schedule:
     slot_of: Mapping[int, float]
 
 
+_SCHEDULES: WeakKeyDictionary[Plan, Schedule] = WeakKeyDictionary()
+_COSTS: WeakKeyDictionary[Plan, dict[tuple[int, int | None], Cost]] = WeakKeyDictionary()
+"""What is known of plans that are in use: a check asks several times, for each of its parts."""
+
+
 def schedule(plan: Plan) -> Schedule:
     """Slots in which the live steps of a plan run; outputs are read after the last slot.
 
     A value that is read below where it stands (back-patching), or beside it, puts what reads it
     into another pass through the layers.
     """
+    found = _SCHEDULES.get(plan)
+    if found is None:
+        found = _SCHEDULES[plan] = _schedule(plan)
+    return found
+
+
+def _schedule(plan: Plan) -> Schedule:
     n_layers = plan.shape.n_layers
     whole = 2.0 * n_layers + 2  # slots of one pass
     by_slot: dict[float, list[int]] = {}
@@ -71,16 +92,19 @@ def schedule(plan: Plan) -> Schedule:
     passes: dict[int, int] = {}
     slots: dict[int, float] = {}
     final = []
+    owns: dict[int, float] = {}
     for number in plan.alive:
         step, turn = plan.steps[number], 0
-        own, reads = step.slot, list(reads_of(plan, number))
+        own, reads = step.slot, [*dict.fromkeys(reads_of(plan, number))]
+        owns[number] = own
         for read in reads:
-            turn = max(turn, passes[read] + (plan.steps[read].slot >= own))
+            turn = max(turn, passes[read] + (owns[read] >= own))
         passes[number] = turn
         slot = slots[number] = turn * whole + own
         by_slot.setdefault(slot, []).append(number)
         for read in reads:
-            last[read] = max(last[read], slot)
+            if last[read] < slot:
+                last[read] = slot
         last[number] = slot
         if isinstance(step, PlainResid) and step.stage == 2 * n_layers:
             final.append(number)
@@ -138,6 +162,13 @@ class Cost:
 
 def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     """Estimate a plan; `vocab_columns` None means some metric reads the whole vocabulary."""
+    known = _COSTS.setdefault(plan, {})
+    if (itemsize, vocab_columns) not in known:
+        known[itemsize, vocab_columns] = _cost(plan, itemsize, vocab_columns)
+    return known[itemsize, vocab_columns]
+
+
+def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     s, masks = plan.shape, plan.masks
     tokens = {
         m: int(masks.array(m).sum()) for m in {*plan.need, *(o.positions for o in plan.outputs)}
@@ -205,20 +236,15 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     for copy in (copy for o in plan.outputs for copy in o.copies):  # OV and the whole vocabulary
         for part, _ in parts_of(plan.steps, copy.step):
             readout += tokens[plan.need[part]] * d * (2 * dh + s.d_vocab)
-    stages = [
-        (step.source, step.stage)
-        for step in (plan.steps[i] for i in plan.alive)
-        if isinstance(step, PlainResid)
-    ]
-    stages += [
-        (source, PLAIN_KINDS[kind].stage(number)) for source, kind, number in plan.plain_need
-    ]
     plain_of: dict[int, int] = {}
-    for source, stage in stages:
+    for source, kind, place in plain_reads(plan):
+        stage = PLAIN_KINDS[kind].stage(place)
         run = trunk * ((stage + 1) // 2) // s.n_layers
         plain_of[source] = max(plain_of.get(source, 0), run)
     runs = sum(_runs_of(plan, source) for source in plain_of)
     unread = sum(_runs_of(plan, source) * (trunk - run) for source, run in plain_of.items())
+    for source, (mean, share) in made_before(plan, itemsize).items():
+        unread += round(share * min(plain_of[source], plain_of[mean]))
     draws = plan.draws
     hidden = [source for source, kind, _ in plan.plain_need if kind == "hidden"]
     again = sum(_runs_of(plan, source) for source in hidden)
@@ -235,6 +261,38 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
         plain_of=plain_of,
         unread=unread,
     )
+
+
+def made_before(plan: Plan, itemsize: int) -> dict[int, tuple[int, float]]:
+    """Plain runs of a column over which a mean is taken, too, by source: the mean's source, and the
+    share that need not be run again, since what is read of it is kept until then (`KEPT_BYTES`)."""
+    if plan.draws > 1:
+        return {}
+    read = {spec.column: n for n, spec in enumerate(plan.treated) if spec.how.own_run}
+    found: dict[int, tuple[int, float]] = {}
+    for number, spec in enumerate(plan.treated):
+        paired = read.get(spec.column)
+        if paired is None or not spec.how.averaged or number in plan.means:
+            continue
+        source, mean = treated_source(paired), treated_source(number)
+        weight = sum(
+            int(plan.masks.array(mask).sum()) * _plain_bytes(kind, itemsize, plan.shape)
+            for (of, kind, _), mask in plain_reads(plan).items()
+            if of == source
+        )
+        if weight and any(of == mean for of, _, _ in plan.plain_need):
+            found[source] = mean, min(1.0, KEPT_BYTES / weight)
+    return found
+
+
+def plain_reads(plan: Plan) -> PlainNeed:
+    """`plain_need`, with the stages of plain runs that steps read."""
+    found = dict(plan.plain_need)
+    for number in plan.alive:
+        step = plan.steps[number]
+        if isinstance(step, PlainResid):
+            found[step.source, "resid", step.stage] = plan.need[number]
+    return found
 
 
 def _runs_of(plan: Plan, source: int) -> int:

@@ -11,9 +11,10 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import Blend, Frozen, JoinResid, Step, scales_in
 from pathdsl.plan.treated import TreatedSpec
+from pathdsl.record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AttentionRead:
     """Attention mass of one measure: where its head's pattern comes from at each query position."""
 
@@ -27,7 +28,7 @@ Parts = tuple[tuple[int, int], ...]
 """(step, mask) pairs that are summed: at each token those whose mask has it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class WriteRead:
     """What the nodes of one measure write at `positions`, in this run and in a plain run beside it.
 
@@ -40,7 +41,7 @@ class WriteRead:
     beside: Parts = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CopyRead:
     """The stream from which a head would copy: that of a plain run on the prompts of `column`.
 
@@ -54,7 +55,7 @@ class CopyRead:
     positions: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MixedCopyRead(CopyRead):
     """The same in a run that is no prompt's own: what goes straight to `logits` there.
 
@@ -65,7 +66,7 @@ class MixedCopyRead(CopyRead):
     cut: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Output:
     """One run's logits: final residual step, positions read, what is measured there.
 
@@ -95,7 +96,7 @@ def ends_of(output: Output) -> tuple[int, ...]:
     return (*written, *(one.step for one in output.copies), *scales)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Plan:
     """Everything one pass over one task's rows computes, for all runs of a check.
 
@@ -106,7 +107,7 @@ class Plan:
     `position_masks`: masks of the positions that measures name. `frozen`: whether the norms of
     mixed copies have the reference run's scales (a task's `layernorm`). `means`: by the number of
     a constant, the plan of the intervened runs behind it. `behind`: the column whose answers stand
-    behind the prompts, "" for none.
+    behind the prompts, "" for none. `alive`: numbers of the steps that are computed or kept.
     """
 
     task: str
@@ -121,14 +122,14 @@ class Plan:
     frozen: bool = False
     means: Mapping[int, MeanPlan] = field(default_factory=dict)
     behind: str = ""
+    alive: list[int] = field(init=False, repr=False)
 
-    @property
-    def alive(self) -> list[int]:
-        """Numbers of the steps that are computed or kept."""
-        return [
+    def __post_init__(self) -> None:
+        found = [
             i for i, mask in enumerate(self.need)
             if mask and not isinstance(self.steps[i], JoinResid)
         ]  # fmt: skip
+        object.__setattr__(self, "alive", found)
 
     @property
     def draws(self) -> int:

@@ -10,15 +10,14 @@ reference run, a treated value, or a copy. Steps are in topological order; equal
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Literal, NamedTuple
 
 from pathdsl.graph.model.components import MLP
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE, TRUE
+from pathdsl.record import record
 
 NOTHING = -1
 """In the place of the step before: what a component writes, without the stream behind it."""
@@ -29,7 +28,7 @@ Blend = tuple[tuple[int, int], ...]
 """(source, mask) pairs with disjoint masks that together cover every position, sorted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PlainKind:
     """One kind of value that is kept of a plain run, by layer or stage.
 
@@ -82,7 +81,7 @@ OF_MLP = ("scale_mlp", "scale_after_mlp")
 SCALES = tuple(name for name, kind in PLAIN_KINDS.items() if kind.wide)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class FrozenTo:
     """Where frozen norms under an intervention have their scales from: by kind of `SCALES` a blend.
 
@@ -121,24 +120,27 @@ def scales_in(frozen: Frozen) -> Iterator[int]:
         yield from copies_in(*(blend for _, blend in frozen.blends))
 
 
-class StepFacts(ABC):
-    """What planning and execution ask of every step, whatever it is."""
+class StepFacts:
+    """What planning and execution ask of every step, whatever it is.
+
+    Not an `ABC`: of those `isinstance`, which is asked a million times, is several times slower.
+    """
 
     __slots__ = ()
 
     @property
-    @abstractmethod
     def slot(self) -> float:
         """When it runs: stages are whole numbers, copies run right after the stage they read."""
+        raise NotImplementedError
 
     @property
-    @abstractmethod
     def reads(self) -> tuple[int, ...]:
         """Numbers of the steps that it reads; `parts_of` says what a join among them is."""
+        raise NotImplementedError
 
-    @abstractmethod
     def width(self, shape: ModelShape) -> int:
         """Numbers that one token of its value holds."""
+        raise NotImplementedError
 
 
 class Resid(StepFacts):
@@ -157,7 +159,7 @@ class Resid(StepFacts):
         return shape.d_model
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PlainResid(Resid):
     """The residual stream of a plain run at a stage; `source` is REFERENCE or a treated source."""
 
@@ -170,7 +172,7 @@ class PlainResid(Resid):
         return ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class InputResid(Resid):
     """Stage 0: the embeddings, blended."""
 
@@ -183,7 +185,7 @@ class InputResid(Resid):
         return (*copies_in(self.blend),)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AttentionResid(Resid):
     """`previous` plus the heads of one layer, each head blended, plus the constant output bias.
 
@@ -202,7 +204,7 @@ class AttentionResid(Resid):
         return (self.previous, *copies_in(*self.heads), *scales_in(self.frozen))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MlpResid(Resid):
     """`previous` plus one MLP's output, blended; the output alone where `previous` is NOTHING.
 
@@ -230,7 +232,7 @@ class MlpResid(Resid):
         return (*before, *copies_in(self.blend, *(apart for _, apart in self.neurons)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class HeadsWrite(StepFacts):
     """What some heads of one layer add to the residual stream, summed, without the output bias.
 
@@ -260,7 +262,7 @@ class HeadsWrite(StepFacts):
         return shape.d_model
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class HeadCopy(StepFacts):
     """A head on residual steps of its own; keys and values by distance set where they differ.
 
@@ -306,7 +308,7 @@ class Place(NamedTuple):
         return self.kind == MLP.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class HeadAct:
     """What an intervention does inside a head, at its own positions `queries`.
 
@@ -321,7 +323,7 @@ class HeadAct:
     pattern: int = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ActedHeadCopy(HeadCopy):
     """A head that an intervention changes inside."""
 
@@ -339,7 +341,7 @@ class ActedHeadCopy(HeadCopy):
         return (*inputs, *self.patterns, *scales_in(self.frozen))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ValueCopy(StepFacts):
     """What an intervention makes of a value: `factor` times a blend, plus terms and a vector.
 
@@ -374,7 +376,7 @@ class ValueCopy(StepFacts):
         return prod(PLAIN_KINDS[self.place.kind].axes(shape))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ScaleCopy(StepFacts):
     """The scale that a norm has in the reference run of an intervened model; `kind` of `SCALES`.
 
@@ -403,7 +405,7 @@ class ScaleCopy(StepFacts):
         return 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class _OfMlp(StepFacts):
     """What reads a residual step; `frozen`: its norms have the reference run's scales."""
 
@@ -422,7 +424,7 @@ class _OfMlp(StepFacts):
         return (self.resid, *scales_in(self.frozen))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MlpCopy(_OfMlp):
     """An MLP on a residual step of its own."""
 
@@ -431,7 +433,7 @@ class MlpCopy(_OfMlp):
         return shape.d_model
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class HiddenCopy(_OfMlp):
     """The hidden units of an MLP on a residual step: all its neurons and the rest that read it."""
 
@@ -440,7 +442,7 @@ class HiddenCopy(_OfMlp):
         return shape.d_mlp + 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class JoinResid(Resid):
     """A stream that is another step's at some positions; readers look through it, see `parts_of`.
 

@@ -8,12 +8,13 @@ To add one, write a module that makes it and a record here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal
 
 from pathdsl.errors import Diagnostic, ExitCode
 from pathdsl.lang.syntax.source import SourceFile
+from pathdsl.record import record
 from pathdsl.report.text.style import View
 
 if TYPE_CHECKING:  # `lint` prints formats, too, and must start fast
@@ -28,7 +29,7 @@ Verb = Literal["check", "lint", "report", "referee"]
 """The commands that take formats; `referee` is `report --referee`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Settings:
     """What the command line says of how files are printed; `locked`: each beside its lock."""
 
@@ -62,7 +63,7 @@ class Document:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Format:
     """One format.
 

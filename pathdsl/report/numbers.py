@@ -20,7 +20,7 @@ __all__ = [
 Pair = Sequence[float]
 """The two ends of an interval."""
 _MOST = 6
-NOUGHT = "≈0"
+NOUGHT = "0"
 _LEAST_P = 1e-4
 
 
@@ -83,7 +83,7 @@ def plain(value: float, places: int | None) -> str:
 def shown(
     value: float | None, interval: Pair | None = None, noise: float = 0.0, places: int | None = None
 ) -> str:
-    """An estimate with the digits that its interval is worth; `≈0` where all is below `noise`."""
+    """An estimate with the digits that its interval is worth; `0` where all is below `noise`."""
     if value is None or not isfinite(value):
         return "undefined"
     if nought(value, interval, noise):

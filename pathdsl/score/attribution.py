@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from pathdsl.plan.treated import TreatedSpec
+from pathdsl.record import record
 from pathdsl.score.quantity import RowExpr
 
 __all__ = ["Attribution", "Scored", "ScoredUnit"]
@@ -30,7 +31,7 @@ class ScoredUnit:
     slot: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Attribution:
     """One attribution of a task.
 

@@ -259,7 +259,7 @@ def _result(
         members=members_of(node, bootstrap, confidence or DEFAULT) if defined else (),
         worst=telling_rows(shares, posed.rule),
         parts=parts_of(node, splits, bootstrap, posed.rule, confidence or DEFAULT),
-        prompts=spread(shares, whole, posed.rule),
+        prompts=spread(shares, whole, evaluator, posed.rule),
         notes=tuple(notes),
         settle_n=settle_n,
         text=decl.text,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pathdsl.score.prompts import deciding, spread_of
+from pathdsl.score.prompts import deciding, term_spread
 from pathdsl.score.quantity import (
     Aggregate,
     Among,
@@ -61,7 +61,7 @@ def terms_of(whole: Scalar, evaluator: Evaluator) -> tuple[Term, ...]:
         Term(
             text=text,
             value=finite(evaluator.estimate(aggregate)),
-            prompts=spread_of(evaluator.vector(aggregate)[evaluator.mask(aggregate)]),
+            prompts=term_spread(aggregate, evaluator),
         )
         for text, aggregate in zip(texts, found, strict=True)
     )

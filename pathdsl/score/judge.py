@@ -234,7 +234,7 @@ def _quantity(
     prompts = None
     if not reason:
         whole = opened(node, evaluator)
-        prompts = spread(prompt_shares(whole, evaluator), whole)
+        prompts = spread(prompt_shares(whole, evaluator), whole, evaluator)
     return QuantityResult(
         declared=let.decl.name.name,
         at=place_of(let.decl, let.member.indices),

@@ -3,7 +3,9 @@ r"""Metrics: expressions over what is measured at the logits of one run, one num
 A metric is kept as a sympy expression whose symbols stand for measures (`logit(io)@END`), built
 from the syntax tree by constructors alone; no text is ever parsed as Python. That one object gives
 the canonical spelling (so that equal metrics are equal whatever the order they were written in),
-the LaTeX of the report and, through `lambdify`, the numpy function that evaluates it.
+the LaTeX of the report and, through `lambdify`, the numpy function that evaluates it. A measure
+alone and the difference of two, which most metrics are, are kept as `Difference`: the same to all
+of these, without the import of sympy.
 
 Source: docs/language.md, `metric`; the logit difference is Wang et al. 2022 (arXiv:2211.00593),
 section 2.1; KL as a metric of faithfulness Conmy et al. 2023 (arXiv:2304.14997).
@@ -18,19 +20,67 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
-import sympy
 
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import resolve_arguments
 from pathdsl.lang.signatures.measures import MEASURES, MeasureRecord, nodes_in
 from pathdsl.lang.spelling import bare_nodes, node_text, position_text
+from pathdsl.lang.walk import strip
 from pathdsl.plan.readout import Measure
 from pathdsl.score.faults import fault
 
-__all__ = ["Metric", "atom", "compile_metric", "exact"]
+if TYPE_CHECKING:
+    import sympy
+
+__all__ = ["Difference", "Metric", "atom", "compile_metric", "exact"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One symbol, or one less another one, by their names."""
+
+    first: str
+    second: str = ""
+
+    @property
+    def free_symbols(self) -> frozenset[str]:
+        """The names of its symbols."""
+        return frozenset([self.first, self.second] if self.second else [self.first])
+
+    def __str__(self) -> str:
+        """As sympy spells it, which sorts the terms by name."""
+        if not self.second:
+            return self.first
+        if self.first < self.second:
+            return f"{self.first} - {self.second}"
+        return f"-{self.second} + {self.first}"
+
+    def expression(self) -> sympy.Expr:
+        """The same as sympy has it."""
+        from sympy import Symbol
+
+        first = Symbol(self.first, real=True)
+        return first - Symbol(self.second, real=True) if self.second else first
+
+
+def _kept(expression: sympy.Expr) -> sympy.Expr | Difference:
+    """An expression as metrics keep it, one way for equal ones."""
+    import sympy
+
+    if isinstance(expression, sympy.Symbol):
+        return Difference(expression.name)
+    if isinstance(expression, sympy.Add) and len(expression.args) == 2:
+        for first, second in (expression.args, expression.args[::-1]):
+            if isinstance(first, sympy.Symbol) and isinstance(-second, sympy.Symbol):
+                return Difference(first.name, (-second).name)
+    return expression
+
+
+def _whole(expression: sympy.Expr | Difference) -> sympy.Expr:
+    return expression.expression() if isinstance(expression, Difference) else expression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +93,7 @@ class Metric:
     """
 
     name: str = field(compare=False)
-    expression: sympy.Expr
+    expression: sympy.Expr | Difference
     measures: tuple[Measure, ...]
     denominators: tuple[Metric, ...] = field(compare=False, default=())
 
@@ -71,8 +121,10 @@ class Metric:
     @property
     def latex(self) -> str:
         r"""`\operatorname{logit}(\mathrm{io}) - …`; positions appear where they are not END."""
+        import sympy
+
         names = {sympy.Symbol(_spelling(m), real=True): _latex(m) for m in self.measures}
-        return str(sympy.latex(self.expression, symbol_names=names))
+        return str(sympy.latex(_whole(self.expression), symbol_names=names))
 
     def evaluate(self, values: Mapping[Measure, np.ndarray]) -> np.ndarray:
         """The metric from its measures, elementwise; any shape that they share."""
@@ -85,6 +137,10 @@ class Metric:
     @property
     def linear(self) -> bool:
         """Whether its derivative by each measure is a number."""
+        if isinstance(self.expression, Difference):
+            return True
+        import sympy
+
         symbols = self.expression.free_symbols
         return not any(sympy.diff(self.expression, one).free_symbols for one in symbols)
 
@@ -93,21 +149,34 @@ class Metric:
 
         Where `abs`, `min` and `max` have a corner it is the mean of both sides.
         """
+        import sympy
+
         found = {}
         for measure in self.measures:
             symbol = sympy.Symbol(_spelling(measure), real=True)
-            slope = replace(self, expression=sympy.diff(self.expression, symbol))
+            slope = replace(self, expression=_kept(sympy.diff(_whole(self.expression), symbol)))
             found[measure] = slope.evaluate(values)
         return found
 
 
 @lru_cache(maxsize=256)
-def _spelled(expression: sympy.Expr) -> str:
+def _spelled(expression: sympy.Expr | Difference) -> str:
     return str(expression)
 
 
 @lru_cache(maxsize=256)
-def _function(expression: sympy.Expr, names: tuple[str, ...]) -> Callable[..., np.ndarray]:
+def _function(
+    expression: sympy.Expr | Difference, names: tuple[str, ...]
+) -> Callable[..., np.ndarray]:
+    if isinstance(expression, Difference) and expression.free_symbols <= {*names}:
+        first = names.index(expression.first)
+        if not expression.second:
+            return lambda *arrays: arrays[first]
+        second = names.index(expression.second)
+        return lambda *arrays: arrays[first] - arrays[second]
+    import sympy
+
+    expression = _whole(expression)
     symbols = [sympy.Symbol(name, real=True) for name in names]
     return sympy.lambdify(symbols, expression, modules="numpy", dummify=True)
 
@@ -152,12 +221,14 @@ def _latex(measure: Measure) -> str:
 
 def atom(measure: Measure) -> Metric:
     """The metric that is one measure."""
-    symbol = sympy.Symbol(_spelling(measure), real=True)
-    return Metric(name=_spelling(measure), expression=symbol, measures=(measure,))
+    name = _spelling(measure)
+    return Metric(name=name, expression=Difference(name), measures=(measure,))
 
 
 def exact(number: ast.Number) -> sympy.Rational:
     """The number as written, as a fraction: 0.1 is 1/10."""
+    import sympy
+
     fraction = Fraction(repr(float(number.value)))
     return sympy.Rational(fraction.numerator, fraction.denominator)
 
@@ -171,7 +242,7 @@ def compile_metric(
     with PD423 for what cannot stand in a metric and PD430 where `attention` has not one head.
     """
     builder = _Builder(decl, groups or {})
-    expression = builder.build(decl.expression)
+    expression = builder.plain(decl.expression) or builder.build(decl.expression)
     return builder.metric(decl.name.name, expression, builder.denominators)
 
 
@@ -184,10 +255,15 @@ class _Builder:
         self.measured: dict[str, Measure] = {}
         self.denominators: list[sympy.Expr] = []
 
-    def metric(self, name: str, expression: sympy.Expr, divided: list[sympy.Expr]) -> Metric:
+    def metric(
+        self, name: str, expression: sympy.Expr | Difference, divided: list[sympy.Expr]
+    ) -> Metric:
+        if not isinstance(expression, Difference):
+            expression = _kept(expression)
         # All measures of the declaration stay, even where terms cancel: a value per prompt needs
         # at least one of them for its shape.
-        used = {s.name for s in expression.free_symbols} or set(self.measured)
+        symbols = expression.free_symbols
+        used = {s if isinstance(s, str) else s.name for s in symbols} or set(self.measured)
         return Metric(
             name=name,
             expression=expression,
@@ -197,11 +273,27 @@ class _Builder:
             ),
         )
 
-    def measure(self, measure: Measure) -> sympy.Symbol:
+    def plain(self, expr: ast.Node) -> Difference | None:
+        """A measure, or the difference of two; None for any other expression."""
+        match strip(expr):
+            case ast.Call() as call:
+                one = self.measured_by(call)
+                return Difference(self.named(one)) if one is not None else None
+            case ast.Binary(op="-", left=left, right=right):
+                first, second = self.plain(left), self.plain(right)
+                if first is None or second is None or first.second or second.second:
+                    return None
+                return Difference(first.first, second.first) if first != second else None
+        return None
+
+    def named(self, measure: Measure) -> str:
+        """The symbol of a measure, which is noted."""
         self.measured[_spelling(measure)] = measure
-        return sympy.Symbol(_spelling(measure), real=True)
+        return _spelling(measure)
 
     def build(self, expr: ast.Node) -> sympy.Expr:
+        import sympy
+
         match expr:
             case ast.Number():
                 return exact(expr)
@@ -217,6 +309,8 @@ class _Builder:
                 raise fault("PD423", "this cannot stand in a metric", expr)
 
     def binary(self, expr: ast.Binary) -> sympy.Expr:
+        import sympy
+
         left, right = self.build(expr.left), self.build(expr.right)
         match expr.op:
             case "+":
@@ -234,21 +328,29 @@ class _Builder:
                 assert_never(expr.op)
 
     def call(self, expr: ast.Call) -> sympy.Expr:
+        import sympy
+
+        if (one := self.measured_by(expr)) is not None:
+            return sympy.Symbol(self.named(one), real=True)
+        functions = {"abs": sympy.Abs, "min": sympy.Min, "max": sympy.Max}
+        return functions[expr.name](*(self.build(argument.value) for argument in expr.arguments))
+
+    def measured_by(self, expr: ast.Call) -> Measure | None:
+        """The measure that a call is; None for a function of others."""
         values = [a.value for a in expr.arguments]
         at = position_text(expr.at or self.decl.at)
         record = MEASURES.get(expr.name)
         if record is not None and record.reads in ("write", "copy"):
-            return self.measure(self.of_nodes(record, expr, at))
+            return self.of_nodes(record, expr, at)
         match record.reads if record is not None else "", values:
             case "answer", [ast.Name(name=column)]:
-                return self.measure(Measure(kind=expr.name, column=column, position=at))
+                return Measure(kind=expr.name, column=column, position=at)
             case "reference" | "nothing", _:
-                return self.measure(Measure(kind=expr.name, position=at))
+                return Measure(kind=expr.name, position=at)
             case "head", [ast.AttentionArgs() as args, *_]:
-                return self.measure(self.of_head(expr.name, args))
-        functions = {"abs": sympy.Abs, "min": sympy.Min, "max": sympy.Max}
-        if expr.name in functions and values:
-            return functions[expr.name](*(self.build(v) for v in values))
+                return self.of_head(expr.name, args)
+        if expr.name in ("abs", "min", "max") and values:
+            return None
         raise fault("PD423", f"`{expr.name}` cannot stand in a metric", expr)
 
     def of_nodes(self, record: MeasureRecord, expr: ast.Call, at: str) -> Measure:

@@ -29,9 +29,10 @@ from pathdsl.score.quantity import (
 from pathdsl.score.results import Spread, TellingRow
 from pathdsl.score.statistics.design import Design, design_of
 from pathdsl.score.statistics.evaluate import Evaluator
+from pathdsl.score.statistics.rounding import ULPS
 from pathdsl.score.statistics.verdict import Rule
 
-__all__ = ["deciding", "opened", "prompt_shares", "spread", "spread_of", "telling_rows"]
+__all__ = ["deciding", "opened", "prompt_shares", "spread", "telling_rows", "term_spread"]
 
 TELLING = 5
 LARGEST = 5000
@@ -87,14 +88,27 @@ def telling_rows(shares: Sequence[TellingRow], rule: Rule) -> tuple[TellingRow, 
     return tuple(ordered[:TELLING])
 
 
-def spread(shares: Sequence[TellingRow], node: Scalar, rule: Rule | None = None) -> Spread | None:
+def spread(
+    shares: Sequence[TellingRow], node: Scalar, evaluator: Evaluator, rule: Rule | None = None
+) -> Spread | None:
     """How the shares in an opened quantity are distributed; None where none stands for a prompt.
 
     The jackknife of a median or quantile has few distinct values, which say nothing of prompts.
+    Rounding moves a share as far as it moves the quantity, and the arithmetic on values as often
+    as there are shares, since a share is n times one value less n - 1 times another.
     """
-    if not all(_has_shares(one) for one in inner_first(node)):
+    if not shares or not all(_has_shares(one) for one in inner_first(node)):
         return None
-    return spread_of(np.array([row.value for row in shares]), rule)
+    moved = evaluator.allowance(node)
+    moved += 2 * len(shares) * (evaluator.tolerance(node) - moved)
+    return spread_of(np.array([row.value for row in shares]), rule, moved)
+
+
+def term_spread(term: Aggregate, evaluator: Evaluator) -> Spread | None:
+    """How the values of prompts that an average is over are distributed."""
+    values = evaluator.vector(term)[evaluator.mask(term)]
+    error = float(np.max(evaluator.row_error(term.rows), initial=0.0))
+    return spread_of(values, moved=error + ULPS * float(np.max(np.abs(values), initial=0.0)))
 
 
 def _has_shares(part: Scalar) -> bool:
@@ -104,11 +118,17 @@ def _has_shares(part: Scalar) -> bool:
     return not (isinstance(part, Op) and part.op in ("min", "max"))
 
 
-def spread_of(values: np.ndarray, rule: Rule | None = None) -> Spread | None:
-    """How finite values are distributed; None where there is none."""
+def spread_of(values: np.ndarray, rule: Rule | None = None, moved: float = 0.0) -> Spread | None:
+    """How finite values are distributed; None where there is none.
+
+    `moved`: how far rounding may move each of them. Values that lie no further apart than that are
+    one value, their median.
+    """
     values = values[np.isfinite(values)]
     if not len(values):
         return None
+    if np.ptp(values) <= 2 * moved:
+        values = np.full(len(values), np.median(values))
     least, low, middle, high, most = (
         float(q) for q in np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
     )

@@ -21,6 +21,7 @@ from pathdsl.graph.paths.pathset import PathSet, Pos
 from pathdsl.lang.signatures.statistics import STATISTICS
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, Subject
+from pathdsl.record import record
 from pathdsl.score.metrics import Metric
 from pathdsl.score.session import Request
 
@@ -64,14 +65,14 @@ Operator = Literal["+", "-", "*", "/", "^", "neg", "abs", "min", "max", "same"]
 Statistic = Literal["mean", "median", "quantile", "std"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RowNumber:
     """The same number for every prompt."""
 
     value: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RowMetric:
     """A metric of a run, per prompt and draw."""
 
@@ -79,7 +80,7 @@ class RowMetric:
     run: RunSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RowOp:
     """Arithmetic per prompt and draw; `same` is 1 where both values are equal, else 0."""
 
@@ -87,7 +88,7 @@ class RowOp:
     args: tuple[RowExpr, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RowScored:
     """The score of one unit in an attribution, per prompt.
 
@@ -107,7 +108,7 @@ class RowScored:
 RowExpr = RowNumber | RowMetric | RowScored | RowOp
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Half:
     """One seeded half of the rows: knockouts are searched on one and judged on the other.
 
@@ -121,7 +122,7 @@ class Half:
     chosen: str = field(default="knockouts were searched", compare=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Slice:
     """The rows whose label `field` has one value, those of a part where `within` names one."""
 
@@ -130,7 +131,7 @@ class Slice:
     within: Half | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Counted:
     """What a number was counted from, so that it can be counted of another path set.
 
@@ -143,7 +144,7 @@ class Counted:
     again: Callable[[PathSet, PathSet, Sequence[Aggregate]], Constant]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Constant:
     """A number that no resampling moves; `note` says what a p-value (`is_p`) was counted from.
 
@@ -156,7 +157,7 @@ class Constant:
     counted: Counted | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Aggregate:
     """A statistic over the prompts of one task (or over a `part` or slice of them).
 

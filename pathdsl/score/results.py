@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Literal
 
 from pathdsl.errors import Diagnostic
+from pathdsl.record import record
 from pathdsl.score.places import Place
 
 __all__ = [
@@ -26,7 +27,7 @@ class Verdict(StrEnum):
     UNDEFINED = "undefined"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MemberResult:
     """One K of a worst-of-K score, or one unit of minimality with its best K.
 
@@ -39,7 +40,7 @@ class MemberResult:
     decided_by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Spread:
     """How a number is distributed over prompts; quartiles interpolate linearly (type 7).
 
@@ -55,7 +56,7 @@ class Spread:
     satisfied: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class _Named:
     """The result of a declaration, or of one `member` of its loop, "" where it has none.
 
@@ -76,7 +77,7 @@ class _Named:
         return f"{self.declared}[{self.member}]" if self.member else self.declared
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class QuantityResult(_Named):
     """One `let`, or one member of it; `estimate` is None where it is undefined.
 
@@ -98,7 +99,7 @@ class QuantityResult(_Named):
     claimed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Term:
     """One opened term of a claim, `F(keep(nodes))`; `prompts` are the values that it averages."""
 
@@ -115,7 +116,7 @@ LONGEST_FORMULA = 200
 """Operations, terms and numbers that such a formula has at most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class TellingRow:
     """A prompt that speaks most against the claim; `value` is its share in the estimate."""
 
@@ -125,7 +126,7 @@ class TellingRow:
     value: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OtherNorm:
     """A claim judged in the norm mode that its tasks do not declare.
 
@@ -138,7 +139,7 @@ class OtherNorm:
     interval: tuple[float, float] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PartResult:
     """A claim's quantity on the rows whose label `field` has one value, without a verdict.
 
@@ -154,7 +155,7 @@ class PartResult:
     satisfied: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Instead:
     """A claim with no path (`none`) or all paths (`full`) in the place of the path set `of`.
 
@@ -168,7 +169,7 @@ class Instead:
     satisfied: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ClaimResult(_Named):
     """One claim, or one member of it.
 
@@ -217,7 +218,7 @@ class ClaimResult(_Named):
         return self.other_norm is not None and self.other_norm.verdict is not self.verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PointResult:
     """The circuit of the first `edges` of a ranking, `share` of all.
 
@@ -232,7 +233,7 @@ class PointResult:
     distance_interval: tuple[float, float] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CurveResult:
     """The circuits of growing size behind an area, `of` a file of scores as it is written.
 
@@ -246,7 +247,7 @@ class CurveResult:
     points: tuple[PointResult, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Judgement:
     """Every quantity and claim of one program, and warnings met on the way.
 

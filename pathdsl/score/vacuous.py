@@ -14,11 +14,11 @@ what a comparison of two says.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.plan.runs import Subject
+from pathdsl.record import record
 from pathdsl.score.claims import Question, rule_of
 from pathdsl.score.evidence import finite
 from pathdsl.score.faults import warning
@@ -34,7 +34,7 @@ _ROUNDED = 1e-4
 """Of the margin of `~=`: what lies nearer to its number lies on it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class About:
     """A path set of a claim, with what the claim gives without it (`none`) and for all (`full`)."""
 
@@ -83,7 +83,7 @@ def _defined(node: Scalar, evaluator: Evaluator) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class _Told:
     """A supported claim or member that says little, about the sets `texts`."""
 

@@ -12,15 +12,24 @@ only ever names a generator: it never names code.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
 
 from pathdsl.tasks.base import Column, Generator, Parameter, Row, to_jsonl
 
-__all__ = ["ENTRY_POINTS", "Column", "Generator", "Parameter", "Row", "get", "names", "to_jsonl"]
+__all__ = [
+    "BUNDLED",
+    "ENTRY_POINTS",
+    "Column",
+    "Generator",
+    "Parameter",
+    "Row",
+    "get",
+    "names",
+    "to_jsonl",
+]
 
 ENTRY_POINTS = "pathdsl.tasks"
 
-_BUNDLED = (
+BUNDLED = (
     "ioi", "mini_ioi", "induction", "frac_prevs", "balance", "two_hop", "ioi_shifted", "ioi_extra",
     "colored_objects", "greater_than", "docstring", "gendered_pronoun", "repeated_tokens", "facts",
     "mini_colored_objects", "mini_greater_than",
@@ -29,8 +38,10 @@ _BUNDLED = (
 
 def names() -> tuple[str, ...]:
     """The names of all generators: the bundled ones, then those of installed packages, sorted."""
-    installed = {point.name for point in entry_points(group=ENTRY_POINTS)} - set(_BUNDLED)
-    return (*_BUNDLED, *sorted(installed))
+    from importlib.metadata import entry_points  # as long to import as a file takes to lint
+
+    installed = {point.name for point in entry_points(group=ENTRY_POINTS)} - set(BUNDLED)
+    return (*BUNDLED, *sorted(installed))
 
 
 def get(name: str) -> Generator:
@@ -39,8 +50,10 @@ def get(name: str) -> Generator:
     Raises KeyError where there is none, TypeError where an installed package's entry point is not
     a `Generator` of that name.
     """
-    if name in _BUNDLED:
+    if name in BUNDLED:
         return import_module(f"pathdsl.tasks.{name}").GENERATOR
+    from importlib.metadata import entry_points
+
     for point in entry_points(group=ENTRY_POINTS, name=name):
         generator = point.load()
         if not isinstance(generator, Generator) or generator.name != name:

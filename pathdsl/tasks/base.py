@@ -27,11 +27,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import perm, prod
 from typing import Any, TypeVar
 
 from pathdsl import limits
+from pathdsl.record import record
 
 __all__ = [
     "SEED", "TAKE", "Argument", "Column", "Fits", "Generator", "Lists", "Parameter", "Row",
@@ -49,7 +49,7 @@ Fits = Callable[[tuple[str, ...]], bool]
 _KINDS: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Parameter:
     """One argument of a generator: its kind (int, float, str or bool), default and limits.
 
@@ -98,7 +98,7 @@ def prompt_length(default: int, *, least: int, most: int) -> Parameter:
     return Parameter(name="length", kind="int", default=default, least=least, most=most, doc=doc)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Column:
     """A field of every row, or a named position, with one sentence that says what it holds.
 
@@ -116,7 +116,7 @@ def behind_a_blank(word: str) -> tuple[str, ...]:
     return (f" {word}",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Words:
     """A list of words that a generator draws from, each made of pieces that must be one token each.
 
@@ -150,7 +150,7 @@ def argument_faults(parameters: tuple[Parameter, ...], given: Mapping[str, objec
     return faults
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Generator:
     """A data generator: its documentation and the function that makes row `index`.
 

@@ -10,6 +10,7 @@ import pytest
 from pathdsl.checking.check import check_file, exit_code
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
+from pathdsl.engine import self_check
 from pathdsl.engine.load.source import parse_override
 from pathdsl.engine.planner import Limits
 from pathdsl.errors import ExitCode, Severity
@@ -74,7 +75,7 @@ def test_an_inconclusive_claim_may_be_excused(tmp_path: Path) -> None:
 def test_nothing_to_check(tmp_path: Path) -> None:
     assert check(tmp_path, "").exit_code is ExitCode.NOTHING_TO_CHECK
     only_let = check(tmp_path, "let d: logits = mean(LD(reference))\n")
-    assert only_let.exit_code is ExitCode.NOTHING_TO_CHECK
+    assert only_let.exit_code is ExitCode.AS_EXPECTED
     assert only_let.judgement is not None and only_let.judgement.quantities[0].estimate is not None
 
 
@@ -213,12 +214,13 @@ def test_equal_checks_have_equal_bits(tmp_path: Path) -> None:
 def test_memory_that_runs_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    import pathdsl.engine.session as session
+    from pathdsl.engine.run import runner
 
     def exhausted(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(session, "execute", exhausted)
+    monkeypatch.setattr(runner, "execute", exhausted)
+    monkeypatch.setattr(self_check, "execute", exhausted)
     outcome = check(tmp_path, GOOD)
     assert outcome.exit_code is ExitCode.MACHINE_FAILED and errors(outcome) == ["PD635"]
     (found,) = [d for d in outcome.diagnostics if d.code == "PD635"]
@@ -226,12 +228,13 @@ def test_memory_that_runs_out(
 
 
 def test_other_errors_are_not_swallowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pathdsl.engine.session as session
+    from pathdsl.engine.run import runner
 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(session, "execute", broken)
+    monkeypatch.setattr(runner, "execute", broken)
+    monkeypatch.setattr(self_check, "execute", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         check(tmp_path, GOOD)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pathdsl.cli import lint
+from pathdsl.cli import linting
 from pathdsl.cli.main import main
 
 GOOD = "group g = { a0.h0 }\n"
@@ -83,7 +83,7 @@ def test_what_the_system_refuses(
     def refuse(*_: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "some.file")
 
-    monkeypatch.setattr(lint, "expand", refuse)
+    monkeypatch.setattr(linting, "expand", refuse)
     assert run("lint", "x.circuit") == 3
     said = capsys.readouterr().err
     assert "PD666" in said and "`some.file`" in said and "too many open files" in said

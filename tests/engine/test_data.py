@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+import pathdsl
 from pathdsl.engine.data.build import (
     DataCall,
     LoadedRows,
@@ -16,7 +18,7 @@ from pathdsl.engine.data.build import (
     next_tokens,
     resolve_positions,
 )
-from pathdsl.errors import DataError, Severity
+from pathdsl.errors import DataError, Diagnostic, Severity
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.treated import TreatedSpec
 from tests.engine.data_cases import (
@@ -169,9 +171,13 @@ def test_label_that_is_no_label() -> None:
 
 
 def test_many_faults_are_counted() -> None:
-    found = faults_of([{"prompt": ""}] * 25)
-    assert len(found) == 11
-    assert found[-1].message == "task `t`: and 15 more like this (prompt)"
+    rows = [{"prompt": "a"}, *[{"prompt": ""}] * 25]
+    (found,) = faults_of(rows)
+    assert "row `1`" in found.message
+    assert found.notes[-1].startswith("likewise 24 more rows: `2`, `3`, ")
+    assert found.notes[-1].endswith("`9`, …")
+    (found,) = faults_of([{"prompt": ""}] * 2)
+    assert found.notes[-1] == "likewise row `1`"
 
 
 def test_all_faults_are_reported_together() -> None:
@@ -363,3 +369,42 @@ def test_small_groups_of_a_generator_are_told_where_other_rows_were_taken() -> N
         loaded = LoadedRows(rows=table, facts={"data": f"ioi(take: {take})"})
         _, warnings = build_task(means, loaded, None, SHAPE)
         assert ("PD508" in {found.code for found in warnings}) is told
+
+
+# --------------------------------------------------------------- where in the file of rows
+
+
+def _checked(tmp_path: Path, name: str, rows: str, task: str = "") -> list[Diagnostic]:
+    (tmp_path / name).write_text(rows, encoding="utf-8")
+    call = "csv" if name.endswith("csv") else "jsonl"
+    text = (
+        'circuit c "C" { language = 1 }\nmodel mini = bundled("ioi-mini")\n'
+        f'task t {{ data = {call}("{name}"); reference = prompt{task} }}\n'
+        "metric L: logits = logit(answer)\nlet x: logits = mean(L(reference))\n"
+    )
+    file = tmp_path / "c.circuit"
+    file.write_text(text, encoding="utf-8")
+    return list(pathdsl.check(str(file)).diagnostics)
+
+
+def test_a_fault_of_a_row_names_the_line_of_the_file(tmp_path: Path) -> None:
+    rows = 'note,prompt,answer\n"two\nlines",When Mary, John\nb,When Mary,Johnx\nc,When,Johnx\n'
+    (found,) = _checked(tmp_path, "rows.csv", rows)
+    assert found.code == "PD333" and "row `2`" in found.message
+    assert found.notes == ("line 4 of `rows.csv`", "likewise row `3`")
+    assert found.span is not None
+    text = (tmp_path / "c.circuit").read_text(encoding="utf-8")
+    assert text[found.span.start : found.span.end] == 'csv("rows.csv")'
+
+
+def test_rows_with_ids_of_their_own_are_found_by_their_line(tmp_path: Path) -> None:
+    rows = '\n{"id": "x", "prompt": "When", "answer": "Johnx"}\n'
+    (found,) = _checked(tmp_path, "rows.jsonl", rows)
+    assert found.notes[0] == "line 2 of `rows.jsonl`"
+
+
+def test_a_place_outside_of_the_prompt_has_a_place_in_the_file(tmp_path: Path) -> None:
+    rows = '{"prompt": "When", "answer": " John", "positions": {"S": 9}}\n'
+    found = _checked(tmp_path, "rows.jsonl", rows, "; positions = [S]")[0]
+    assert found.code == "PD336" and found.span is not None
+    assert found.notes[0] == "line 1 of `rows.jsonl`"

@@ -302,12 +302,12 @@ def test_the_null_pair_is_the_reference_run() -> None:
 
 
 def test_only_the_first_rows() -> None:
-    whole, few = logits(treat("q")), logits(treat("q"), rows=3)
+    whole, few = logits(treat("q")), logits(treat("q"), rows=range(3))
     assert few.shape[1] == 3
     np.testing.assert_allclose(few, whole[:, :3], atol=1e-10)
-    assert logits(treat("q", MEAN), rows=2).shape[1] == 2
+    assert logits(treat("q", MEAN), rows=range(2)).shape[1] == 2
     np.testing.assert_allclose(
-        logits(treat("q", MEAN), rows=2), logits(treat("q", MEAN))[:, :2], atol=1e-10
+        logits(treat("q", MEAN), rows=range(2)), logits(treat("q", MEAN))[:, :2], atol=1e-10
     )
 
 

@@ -141,12 +141,12 @@ def test_a_wrong_treated_run_is_pd633(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("spec", [ZERO, MEAN, NOISE, RESAMPLE], ids=lambda spec: spec.kind)
 def test_a_wrong_reference_run_is_pd632(spec, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = treated_module.plain_run
+    run = treated_module.plain_runs
 
     def slipped(adapter, embedded, *rest):
-        return run(adapter, embedded * 1.001, *rest)
+        return run(adapter, [one * 1.001 for one in embedded], *rest)
 
-    monkeypatch.setattr(treated_module, "plain_run", slipped)
+    monkeypatch.setattr(treated_module, "plain_runs", slipped)
     assert "PD632" in wrong(proofs(fresh(), spec))
 
 

@@ -77,7 +77,7 @@ def values(
     """(run, measure) to (rows,) of the first draw."""
     out = {}
     for plan in plans(adapter, runs, measures, own, frozen):
-        found = execute(plan, TASK, adapter, Settings(rows=TASK.n_rows))
+        found = execute(plan, TASK, adapter, Settings())
         out |= {(plan.outputs[n].run, m): value[0] for (n, m), value in found.items()}
     return out
 

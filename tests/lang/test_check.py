@@ -307,9 +307,10 @@ def test_suggestions_name_what_was_probably_meant(tmp_path: Path) -> None:
     text = HEAD + GROUPS + "let x = mean(LD(keep(through(mover))))\n"
     (fault,) = errors(text, tmp_path)
     assert fault.help == "did you mean `movers`?"
-    assert suggestion("zzz", ["a", "b"]) == "known: `a` or `b`"
-    assert suggestion("zzz", []) == ""
-    assert suggestion("END", ["end"]) == "did you mean `end`?"
+    assert fault.span is not None
+    assert suggestion("zzz", ["a", "b"], fault.span) == {"help": "known: `a` or `b`", "fix": None}
+    assert suggestion("zzz", [], fault.span, "none")["help"] == "none"
+    assert suggestion("END", ["end"], fault.span)["help"] == "did you mean `end`?"
     assert listed(["a", "b", "c"]) == "`a`, `b` or `c`"
 
 
@@ -379,3 +380,31 @@ def test_a_faulty_metric_is_not_reported_again_where_it_is_used(tmp_path: Path) 
 
 def test_values_of_every_kind_have_a_check() -> None:
     assert set(CHECKS) == set(Kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("rows.csv", "prompt,other,answer\na,b,c\n"),
+        ("rows.jsonl", '{"prompt": "a", "other": "b"}\n\n{"answer": "c", "positions": {"S": 0}}\n'),
+    ],
+)
+def test_columns_of_a_file_are_known_without_a_model(tmp_path: Path, name: str, rows: str) -> None:
+    (tmp_path / name).write_text(rows, encoding="utf-8")
+    text = (
+        'circuit c "C" { language = 1 }\nmodel mini = bundled("ioi-mini")\n'
+        f'task t {{ data = {name[5:]}("{name}"); reference = prompt; treated = othr }}\n'
+        "metric L: logits = logit(answer) - logit(next)\nlet x: logits = mean(L(treated))\n"
+    )
+    _, found = lint_file(str(tmp_path / "c.circuit"), text)
+    assert [(one.code, one.help) for one in found] == [("PD301", "did you mean `other`?")]
+
+
+def test_columns_that_cannot_be_known_are_left_to_the_check(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a"}\nno json\n', encoding="utf-8")
+    text = (
+        'circuit c "C" { language = 1 }\nmodel mini = bundled("ioi-mini")\n'
+        'task t { data = jsonl("rows.jsonl"); reference = other }\n'
+        "metric L: logits = logit(answer)\nlet x: logits = mean(L(reference))\n"
+    )
+    assert lint_file(str(tmp_path / "c.circuit"), text)[1] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from pathdsl.lang.rules import Example, Page, pages
 
 LANG = Path(__file__).parents[2] / "pathdsl" / "lang"
 OWN = ["check/*", "lint", "method/*", "program", "serving", "units", "signatures/*"]
-OWN_PAGES = re.compile(r"PD(1\d\d|206|207|30\d|31\d|380|4[01]\d|5\d\d)\Z")
+OWN_PAGES = re.compile(r"PD(1\d\d|206|207|30\d|31\d|380|4[01]\d|440|5\d\d)\Z")
 
 
 def examples() -> list[object]:
@@ -90,3 +91,16 @@ def test_every_code_of_the_static_checks_has_a_page_and_every_page_a_check() -> 
         for path in package.glob(f"{room}/**/*.py"):
             emitted |= set(re.findall(r'"(PD5\d\d)"', path.read_text(encoding="utf-8")))
     assert emitted == {code for code in pages() if OWN_PAGES.match(code)}
+
+
+ADVICE = {"PD104", "PD501", "PD502", "PD506", "PD508", "PD511"}
+"""Warnings about what a short example leaves out: a control, an interval, a reader of a metric."""
+
+
+@pytest.mark.parametrize(
+    "page", [one for one in pages().values() if one.passing is not None], ids=lambda one: one.code
+)
+def test_what_is_shown_as_right_is_right(page: Page, tmp_path: Path) -> None:
+    assert page.passing is not None
+    as_linted = replace(page.passing, command="lint")
+    assert codes(as_linted, tmp_path) - ADVICE == set()

@@ -168,4 +168,5 @@ def test_faults(line: str, code: str) -> None:
 def test_other_writings_are_told_the_forms(written: str) -> None:
     found = lint_file("c.circuit", HEAD + f"let x = effect(through(m0@{written}), metric: LD)\n")
     (fault,) = [d for d in found[1] if d.severity is Severity.ERROR]
-    assert fault.code == "PD001" and "`@S1..S2`" in fault.help
+    right = "`@[-1]`" if written == "-1" else "`@S1..S2`"
+    assert fault.code == "PD001" and right in fault.help

@@ -137,7 +137,10 @@ def test_files_that_were_not_judged() -> None:
     )
     assert report(stopped, View()).endswith("not checked: its faults are above\n")
     codes = [ExitCode.AS_EXPECTED, ExitCode.WRONG_INPUT, ExitCode.NOTHING_TO_CHECK]
-    assert closing(codes, View()) == "\n3 files: 1 as expected, 1 with faults, 1 without claims\n"
+    assert (
+        closing(codes, View())
+        == "\n3 files: 1 as expected, 1 with faults, 1 with nothing to check\n"
+    )
     assert closing(codes[:1], View()) == ""
 
 

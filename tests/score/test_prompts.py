@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pathdsl.score.prompts import spread_of
 from tests.score.fakes import PATHS
 from tests.score.test_scores import UNITS as HEADS
 from tests.score.test_scores import C, f, run, through, value
@@ -56,6 +57,22 @@ def test_a_searched_score_spreads_over_the_half_that_judges():
 )
 def test_what_is_no_mean_of_prompts_has_no_spread(expression):
     assert value(expression)[0].prompts is None
+
+
+def test_what_rounding_sets_apart_is_no_spread():
+    """A ratio of a run with itself is 1 on each prompt, though shares differ in their last digits;
+    values that lie within the check's allowance are one."""
+    rows = 1 + 1e-7 * np.array([0.0, 1, -1, 2])
+    apart = spread_of(rows)
+    assert apart.least < apart.most
+    one = spread_of(rows, moved=2e-7)
+    assert one.least == one.most == pytest.approx(1 + 5e-8, abs=1e-12)
+    assert spread_of(rows, moved=1e-7).least < 1
+    quantity = value("mean(LD(reference)) / mean(LD(reference)) * 0.1 + 0.2")[0]
+    assert quantity.prompts.least == quantity.prompts.most == pytest.approx(0.3)
+    claim = run("claim zero: mean(LD(keep(C)) - LD(keep(C))) ~= 0 within 1\n")[0].claims[0]
+    assert claim.prompts.least == claim.prompts.most == 0
+    assert claim.prompts.negative == 0
 
 
 def test_a_let_has_its_spread():

@@ -60,7 +60,7 @@ def judged() -> FileOutcome:
 def sweep() -> dict[str, float]:
     """Every quantity of the sweep."""
     outcome = checked("sweep.circuit")
-    assert outcome.exit_code is ExitCode.NOTHING_TO_CHECK
+    assert outcome.exit_code is ExitCode.AS_EXPECTED
     assert outcome.judgement is not None
     return {q.name: float(q.estimate or 0.0) for q in outcome.judgement.quantities}
 

@@ -234,7 +234,7 @@ def test_installed_packages_may_add_generators(monkeypatch: pytest.MonkeyPatch) 
     ioi = tasks.get("ioi")
     values = {f: getattr(ioi, f) for f in Generator.__dataclass_fields__}
     EXTRA = Generator(**{**values, "name": "extra"})
-    monkeypatch.setattr(tasks, "entry_points", entry_points)
+    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
     assert tasks.names()[-1] == "extra" and tasks.get("extra") is EXTRA
 
 

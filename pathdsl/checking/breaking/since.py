@@ -27,6 +27,9 @@ from pathdsl.reading import read_file
 
 __all__ = ["Since", "changes_since"]
 
+_NO_EARLIER = "PD663"
+"""The earlier text has faults, so that its claims are not known."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Since:
@@ -50,17 +53,21 @@ def changes_since(names: Sequence[str], revision: str, *, allow_outside: bool = 
 
     Files that are gone from the folders of the named ones are among them, and a file that has
     another name now is compared with what it was under the other. Runs no model and downloads
-    nothing. Raises LanguageError PD661 outside of a work tree of git, PD662 for an unknown
-    revision; the faults of a file are with that file.
+    nothing. A file in a folder that had faults then is told as such, since it claimed nothing then;
+    one that is named by itself, or that has faults now, is an error.
+    Raises LanguageError PD661 outside of a work tree of git, PD662 for an unknown revision; the
+    faults of a file are with that file.
     """
     folder = names[0] if os.path.isdir(names[0]) else os.path.dirname(names[0]) or "."
     repository = Repository.around(folder)
     commit = repository.commit(revision)
+    asked: set[str] = set()  # by their own name, not through a folder
     typed: dict[str, str] = {}  # names as they were typed, by the path from the top
     for name in names:
         inside = repository.inside(name)
         if not os.path.isdir(name):
             typed[inside] = name
+            asked.add(inside)
             continue
         for path in repository.circuits(commit, inside):
             typed[path] = _shown(repository, path)
@@ -89,6 +96,9 @@ def changes_since(names: Sequence[str], revision: str, *, allow_outside: bool = 
             except PathdslError as error:
                 faults = tuple(_at(revision, fault, there) for fault in error.diagnostics)
                 note = "not compared: it has faults"
+                if faults[0].code == _NO_EARLIER and inside not in asked:
+                    note = f"not compared: it has faults at {revision}"
+                    faults = ()
                 files.append(FileChanges(path=name, note=note, faults=faults))
     return Since(revision=revision, commit=commit, files=tuple(files))
 
@@ -170,7 +180,7 @@ def _stop_at(faults: Sequence[Diagnostic], earlier: str = "") -> None:
     if wrong and earlier:
         raise LanguageError(
             Diagnostic(
-                code="PD663",
+                code=_NO_EARLIER,
                 message=f"{earlier} has faults, so its claims are not known",
                 notes=tuple(f"[{fault.code}] {fault.message}" for fault in wrong[:3]),
                 help="name a revision at which it had none: `--against REV`",

@@ -149,7 +149,7 @@ def _edges(shape: ModelShape, put: Callable[[int], int], read: float) -> float:
     heads, inputs = shape.n_heads * shape.d_head, 3 * shape.n_heads
     total, below = float(shape.n_layers * heads), 1
     for layer in range(shape.n_layers):
-        here = 3 * heads + inputs * below
+        here = float(3 * heads + inputs * below)
         # Of two layers that are put together the lower meets as many senders as the upper.
         here += inputs * (shape.n_heads + int(shape.has_mlp)) / 2
         if shape.has_mlp:
@@ -157,7 +157,7 @@ def _edges(shape: ModelShape, put: Callable[[int], int], read: float) -> float:
             here += of_mlp * (read if layer == shape.n_layers - 1 else 1)
         total += put(layer) * here
         below += shape.n_heads + int(shape.has_mlp)
-    return (total + (put(shape.n_layers) - 1) * below * read) * shape.d_model
+    return (total + put(shape.n_layers) * below * read) * shape.d_model
 
 
 def attribution_cost(

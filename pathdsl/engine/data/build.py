@@ -97,7 +97,7 @@ def build_task(
     DataError with every fault of every row: PD324, PD328 to PD344, PD348, PD349, PD354, PD357,
     PD370 to PD373.
     """
-    faults = DataFaults(spec.name, spec.span)
+    faults = DataFaults(spec.name, spec.data.span or spec.span)
     given = rows.rows if isinstance(rows, LoadedRows) else rows
     table = [named(row, i) for i, row in enumerate(given, start=1)]
     if not table:

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pathdsl.engine.data import templates
 from pathdsl.engine.data.cells import json_repair
 from pathdsl.engine.data.faults import DataFaults, shown
 from pathdsl.engine.data.rows import Row
@@ -337,7 +336,7 @@ def _ask(chat: Chat, asked: Sequence[Messages], faults: DataFaults) -> list[dict
     lines = "".join(f"{json.dumps(one)}\n" for one in (head, *asked))
     limits = [str(CHAT_BYTES.most), str(CHAT_SECONDS.most)]
     # -P: the folder of the script holds modules with names of the standard library.
-    command = [sys.executable, "-P", str(templates.__file__), *limits]
+    command = [sys.executable, "-P", str(Path(__file__).with_name("templates.py")), *limits]
     try:
         done = subprocess.run(
             command, input=lines.encode(), capture_output=True, timeout=CHAT_SECONDS.most

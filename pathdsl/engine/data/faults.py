@@ -1,19 +1,25 @@
 """Collects what is wrong with a task's rows: all of it in one go, but not ten thousand lines.
 
 Row faults repeat, so each kind (a code together with a word for what it is about) is written out
-ten times at most and then counted.
+for the first row that has it, with the names of the others; what is no row's is written out ten
+times at most and then counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pathdsl.errors import DataError, Diagnostic, Severity, Span, errors_in
 from pathdsl.near import quoted
 
-__all__ = ["DataFaults", "listed", "shown"]
+__all__ = ["DataFaults", "listed", "placed", "shown"]
 
 _WRITTEN_OUT = 10
+_NAMED = 8
+"""Rows with the same fault that are named; the others are counted."""
+_ROW = re.compile(r"(?:task `[^`]*`: )?(?:row `([^`]*)`|line (\d+))")
 _LONGEST = 400
 """Characters of a message: an id, a label or a mark of a row may be a whole book."""
 
@@ -26,6 +32,7 @@ class DataFaults:
         self.span = span
         self._found: list[Diagnostic] = []
         self._counts: dict[tuple[str, str], int] = {}
+        self._rows: dict[tuple[str, str], tuple[int, list[str]]] = {}
 
     def add(
         self,
@@ -38,8 +45,15 @@ class DataFaults:
         severity: Severity = Severity.ERROR,
         span: Span | None = None,
     ) -> None:
-        """Note one fault; those of one code about one thing are counted after the tenth."""
+        """Note one fault; rows that have it after the first one are named with that one."""
         key = (code, about)
+        if (row := _ROW.match(message)) is not None:
+            if key in self._rows:
+                self._rows[key][1].append(f"`{row[1]}`" if row[2] is None else row[2])
+                return
+            self._rows[key] = len(self._found), []
+            self._found.append(self._make(code, message, notes, advice, severity, span))
+            return
         self._counts[key] = self._counts.get(key, 0) + 1
         if self._counts[key] <= _WRITTEN_OUT:
             self._found.append(self._make(code, message, notes, advice, severity, span))
@@ -70,6 +84,11 @@ class DataFaults:
     @property
     def all(self) -> tuple[Diagnostic, ...]:
         """Everything found, each kind's uncounted rest summed up behind the others."""
+        found = list(self._found)
+        for place, others in self._rows.values():
+            if others:
+                also = f"likewise {_named_rows(others)}"
+                found[place] = replace(found[place], notes=(*found[place].notes, also))
         severity = {d.code: d.severity for d in self._found}
         more = [
             self._make(
@@ -83,7 +102,7 @@ class DataFaults:
             for (code, about), count in self._counts.items()
             if count > _WRITTEN_OUT
         ]
-        return (*self._found, *more)
+        return (*found, *more)
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
@@ -98,6 +117,32 @@ class DataFaults:
         """Raise DataError with everything found if there is an error among it."""
         if self:
             raise DataError(self.all)
+
+
+def placed(
+    found: Iterable[Diagnostic], lines: Mapping[str, int], path: str, span: Span | None
+) -> tuple[Diagnostic, ...]:
+    """The same faults with the line of the data file on which their row begins, and with a place.
+
+    `lines`: row id to line, counted from 1, of the file that is written as `path`; `span` is the
+    place of faults that have none.
+    """
+    told = []
+    for one in found:
+        row = _ROW.match(one.message)
+        if row is not None and row[1] in lines:
+            one = replace(one, notes=(f"line {lines[row[1]]} of `{path}`", *one.notes))
+        told.append(one if one.span is not None else replace(one, span=span))
+    return tuple(told)
+
+
+def _named_rows(rows: Sequence[str]) -> str:
+    """`row `2``, `3 more rows: `2`, `3`, `4``, the first ones where they are many."""
+    what = "row" if rows[0].startswith("`") else "line"
+    if len(rows) == 1:
+        return f"{what} {rows[0]}"
+    more = ", …" if len(rows) > _NAMED else ""
+    return f"{len(rows):,} more {what}s: {', '.join(rows[:_NAMED])}{more}"
 
 
 def shown(value: object) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pathdsl.engine.data.build import build_task, load_rows
+from pathdsl.engine.data.build import LoadedRows, build_task, load_rows
+from pathdsl.engine.data.faults import placed
 from pathdsl.engine.data.task import Hits, TaskSpec, task_spec
 from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.model.shape import ModelShape
@@ -136,6 +137,18 @@ def answers_of_scores(program: Program) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _placed(
+    declaration: ast.TaskDecl,
+    spec: TaskSpec | None,
+    rows: LoadedRows | None,
+    found: Iterable[Diagnostic],
+) -> tuple[Diagnostic, ...]:
+    """Faults of rows with the line of their file, and all of them with a place in the program."""
+    lines = rows.lines if rows is not None else {}
+    path, span = (spec.data.path, spec.data.span) if spec is not None else ("", None)
+    return placed(found, lines, path, span or declaration.span)
+
+
 def _told_once(program: Program, faults: Mapping[str, tuple[Diagnostic, ...]]) -> list[Diagnostic]:
     """All faults, but for those of a part of a task that the whole task has told already."""
     told: list[Diagnostic] = []
@@ -225,6 +238,7 @@ def prepare_tasks(
     scored = answers_of_scores(program)
     elsewhere = read_elsewhere(program)
     for name, declaration in program.tasks.items():
+        spec, rows = None, None
         try:
             spec = task_spec(declaration, program.tasks)
             base = Path(program.origin.get(name, program.path)).parent
@@ -250,9 +264,9 @@ def prepare_tasks(
                     facts["where"] = _chosen_by(program, spec, model)
                 tasks[name] = replace(tasks[name], facts=facts)
             specs[name] = spec
-            warnings[name] = (*rows.warnings, *noticed)
+            warnings[name] = _placed(declaration, spec, rows, (*rows.warnings, *noticed))
         except DataError as error:
-            faults[name] = error.diagnostics
+            faults[name] = _placed(declaration, spec, rows, error.diagnostics)
     if faults:
         raise DataError(_told_once(program, faults))
     _vet_values(program, tasks, named)

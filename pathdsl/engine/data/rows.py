@@ -46,13 +46,15 @@ class LoadedRows:
     `facts["rows"]` is the hash of the rows themselves: tasks with equal ones share their rows.
     `taken` says which rows of a file were taken, `where` what filtered them, and `rows_before` how
     many there were before that; they are missing where nothing was left out. `added`: columns that
-    came after such rows were published, and that no hash of rows counts.
+    came after such rows were published, and that no hash of rows counts. `lines`: row id to the
+    line of the file on which it begins, from 1; none for a generator's rows.
     """
 
     rows: list[Row]
     facts: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
     added: frozenset[str] = frozenset()
+    lines: Mapping[str, int] = field(default_factory=dict)
 
 
 def load_rows(
@@ -77,14 +79,16 @@ def load_rows(
     arguments: dict[str, Scalar] = {**call.arguments, **(overrides or {})}
     facts = {}
     added: frozenset[str] = frozenset()
+    lines: dict[str, int] = {}
     if call.name in DATA_FILES:
         if "take" not in arguments and "seed" not in call.arguments:
             arguments.pop("seed", None)  # `--seed` for all tasks: nothing is drawn here
         text, facts["data_sha256"] = _read(task, base_dir / call.path, faults, fence)
         _check_arguments(call.name, arguments, faults)
         faults.stop()
-        rows = _READERS[call.name](call, text, faults)
+        numbered = _READERS[call.name](call, text, faults)
         faults.stop()
+        rows, lines = [row for _, row in numbered], {row["id"]: line for line, row in numbered}
         rows = read_columns(rows, call.ids, call.texts, faults)
         of_file, rows = len(rows), _take(rows, arguments, faults)
         if len(rows) < of_file:
@@ -108,7 +112,7 @@ def load_rows(
     check_ids(rows, faults)
     faults.stop()
     facts["rows"] = rows_hash(rows, added)
-    return LoadedRows(rows=rows, facts=facts, warnings=faults.warnings, added=added)
+    return LoadedRows(rows=rows, facts=facts, warnings=faults.warnings, added=added, lines=lines)
 
 
 def check_ids(rows: Sequence[Row], faults: DataFaults) -> None:
@@ -188,7 +192,8 @@ def _check_arguments(name: str, arguments: Mapping[str, Scalar], faults: DataFau
             faults.add("PD327", f"`seed` is {value!r}, wanted a whole number")
 
 
-def _jsonl(call: DataCall, text: str, faults: DataFaults) -> list[Row]:
+def _jsonl(call: DataCall, text: str, faults: DataFaults) -> list[tuple[int, Row]]:
+    """The rows, each behind the line on which it begins."""
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -209,7 +214,7 @@ def _jsonl(call: DataCall, text: str, faults: DataFaults) -> list[Row]:
                 advice='{"id": "1", "prompt": "…"}',
             )  # fmt: skip
             continue
-        rows.append(named(row, number))
+        rows.append((number, named(row, number)))
     return rows
 
 
@@ -219,12 +224,15 @@ def named(row: Row, number: int) -> Row:
     return {**row, "id": str(number) if own is None or own == "" else str(own)}
 
 
-def _csv(call: DataCall, text: str, faults: DataFaults) -> list[Row]:
+def _csv(call: DataCall, text: str, faults: DataFaults) -> list[tuple[int, Row]]:
+    """The rows, each behind the line on which it begins: a cell in quotes may hold several."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[Row] = []
+    rows: list[tuple[int, Row]] = []
+    begins = 1
     header: list[str] = []
     try:
         for cells in reader:
+            line, begins = begins, reader.line_num + 1
             if not cells:
                 continue
             if not header:
@@ -249,13 +257,13 @@ def _csv(call: DataCall, text: str, faults: DataFaults) -> list[Row]:
                         f"line {reader.line_num}, column `{name}` is refused: {fault}",
                         about="line",
                     )
-            rows.append(named(row, len(rows) + 1))
+            rows.append((line, named(row, len(rows) + 1)))
     except csv.Error as error:
         faults.add("PD322", f"line {reader.line_num} is not CSV: {error}")
     return rows
 
 
-_READERS: dict[str, Callable[[DataCall, str, DataFaults], list[Row]]] = {
+_READERS: dict[str, Callable[[DataCall, str, DataFaults], list[tuple[int, Row]]]] = {
     "jsonl": _jsonl,
     "csv": _csv,
 }

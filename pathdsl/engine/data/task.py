@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pathdsl.engine.data.faults import DataFaults
@@ -28,6 +27,7 @@ from pathdsl.lang.signatures.calls import (
 )
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.plan.treated import TreatedSpec, treated_spec
+from pathdsl.record import record
 
 __all__ = ["DataCall", "Filter", "Hits", "Scalar", "TaskSpec", "task_spec"]
 
@@ -49,7 +49,7 @@ def _text(value: Scalar) -> str:
             return str(value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DataCall:
     """`ioi(take: 256, seed: 0)`, `jsonl("rows.jsonl")`: a source of rows and its arguments.
 
@@ -75,7 +75,7 @@ class DataCall:
         return f"{self.name}({', '.join(parts)})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Filter:
     """One condition of a `where`: of a label, or of a metric of a plain run.
 
@@ -105,7 +105,7 @@ class Filter:
         return f"{self.what} {self.relation} {_text(self.value)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class TaskSpec:
     """The fields of one task, defaults filled in; `filters` from the base task outwards.
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 from itertools import groupby
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from pathdsl.engine.load.source import ModelSource
 from pathdsl.errors import EngineError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "AUTO",
@@ -39,6 +40,8 @@ def check_device(source: ModelSource, device: str) -> torch.device:
     if device == AUTO:
         if find_spec("accelerate") is None:
             raise no_placing(source)
+        import torch
+
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return opened(device)
@@ -55,6 +58,8 @@ def check_device(source: ModelSource, device: str) -> torch.device:
 
 def opened(device: str) -> torch.device:
     """The device of that name, if tensors can be there; else RuntimeError with the reason."""
+    import torch
+
     try:
         target = torch.device(device)
         if target.type == "meta":
@@ -67,6 +72,8 @@ def opened(device: str) -> torch.device:
 
 def make_deterministic(device: torch.device, threads: int | None = None) -> None:
     """Sets the whole process to deterministic algorithms, full float32 products, and `threads`."""
+    import torch
+
     if device.type == "cuda":
         # cuBLAS reads it when its handle is made; results differ between runs without it.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -114,6 +121,8 @@ def check_placed(source: ModelSource, model: Any) -> None:
 
 def device_text(model: Any, device: torch.device) -> str:
     """The device of a loaded model by its name; where there are several, what each holds."""
+    import torch
+
     placed = getattr(model, "hf_device_map", None) or {}
     devices = [torch.device(where) for where in placed.values()]
     if len(set(devices)) < 2:
@@ -130,6 +139,8 @@ def device_text(model: Any, device: torch.device) -> str:
 
 
 def _name(device: torch.device) -> str:
+    import torch
+
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 

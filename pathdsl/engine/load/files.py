@@ -10,8 +10,6 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from pathdsl.engine.load.pickles import PICKLES
 from pathdsl.engine.load.source import ModelSource, config_of, folder_of, vet_config
 from pathdsl.errors import EngineError, LanguageError
@@ -217,6 +215,8 @@ def check_file(source: ModelSource, path: Path) -> int:
 
     Raises EngineError PD609 where it is damaged, PD608 where it holds integers.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="pt") as weights:
             parts = {name: weights.get_slice(name) for name in weights.keys()}
@@ -249,6 +249,8 @@ def strangers(model: Any, unused: Iterable[str], files: Iterable[Path]) -> list[
     `unused`: those that transformers names. It leaves out whatever its own patterns find, and these
     find more than buffers, so the files are looked at again.
     """
+    from safetensors import safe_open
+
     buffers = _SAVED_BUFFERS.get(model.config.model_type)
     turns = any(_ANGLES.search(name) for name, _ in model.named_buffers(prefix="."))
     quiet = [re.compile(p) for p in model._keys_to_ignore_on_load_unexpected or ()]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import DTYPES, LOADERS, Lies, resolve_arguments
 from pathdsl.limits import HEADS
 from pathdsl.reading import read_file
+from pathdsl.record import record
 from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = [
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ModelSource:
     """One model to load: `location` is a hub id, an absolute folder or a bundled name.
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 __all__ = ["PROBES", "read_otherwise"]
 
 PROBES = (
@@ -29,6 +27,8 @@ def read_otherwise(tokenizer: Any, path: Path) -> str:
 
     Also "" where the file cannot be read alone, which is not this rule's to judge.
     """
+    from tokenizers import Tokenizer
+
     try:
         own = Tokenizer.from_file(str(path))
     except Exception:  # tokenizers raises nothing more special

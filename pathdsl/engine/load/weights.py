@@ -19,16 +19,12 @@ import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-import transformers
-
-from pathdsl.engine.adapters import Adapter, adapter_for, fuses
 from pathdsl.engine.load.devices import (
     AUTO,
     check_device,
@@ -51,7 +47,13 @@ from pathdsl.engine.load.tokenizer_file import read_otherwise
 from pathdsl.engine.load.versions import version_text, version_warning
 from pathdsl.errors import Diagnostic, EngineError, LanguageError, PathdslError
 
+if TYPE_CHECKING:
+    import torch
+
+    from pathdsl.engine.adapters import Adapter
+
 __all__ = [
+    "TOKENIZER_FILES",
     "LoadedModel",
     "fetch_config",
     "load",
@@ -60,7 +62,7 @@ __all__ = [
     "weight_hashes",
 ]
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,11 @@ def load(
     PD607, PD608, PD610, PD612, PD613, PD615) and EngineError where the weights or the machine
     fail (PD602, PD603, PD605, PD606, PD609, PD611, PD617, PD619, PD620, PD621).
     """
+    import torch
+    import transformers
+
+    from pathdsl.engine.adapters import adapter_for, fuses
+
     if source.dtype not in DTYPES:
         raise LanguageError(source.fault("PD610", f"dtype `{source.dtype}` is not supported"))
     target = check_device(source, device)
@@ -142,14 +149,20 @@ def load(
     )
 
 
-def weight_hashes(source: ModelSource) -> tuple[str, dict[str, str]]:
+def weight_hashes(
+    source: ModelSource, hash_of: Callable[[Path], str] = sha256_of
+) -> tuple[str, dict[str, str]]:
     """The commit of a hub model ("" for others), and the sha256 of each weight file by its name.
 
-    Loads nothing. Raises what `load` raises where there are no files to read.
+    Loads nothing, and no torch for files that lie in a folder. Raises what `load` raises where
+    there are no files to read.
     """
-    with _quiet():
+    if source.lies == "on the hub":
+        with _quiet():
+            _, files = _files(source)
+    else:
         _, files = _files(source)
-    return _commit(source, files), {path.name: sha256_of(path) for path in files}
+    return _commit(source, files), {path.name: hash_of(path) for path in files}
 
 
 def _files(source: ModelSource) -> tuple[str, list[Path]]:
@@ -175,6 +188,8 @@ def _is_small(model: Any) -> bool:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bar, warning or report of the libraries; settings are put back afterwards."""
+    import transformers
+
     log = transformers.utils.logging
     loggers = [logging.getLogger(name) for name in ("huggingface_hub", "accelerate")]
     levels = [logger.level for logger in loggers]
@@ -207,6 +222,9 @@ def _read_weights(
     spread: bool,
 ) -> Any:
     """The model as transformers builds it: every weight read, and every weight used."""
+    import torch
+    import transformers
+
     try:
         read: Any = transformers.AutoModelForCausalLM.from_pretrained
         model, report = read(
@@ -306,6 +324,8 @@ def _no_memory(source: ModelSource, device: torch.device) -> EngineError:
 
 def _check_finite(source: ModelSource, model: Any) -> None:
     """Raise EngineError PD606 where a weight is infinite or not a number."""
+    import torch
+
     bad = [name for name, p in model.named_parameters() if not bool(torch.isfinite(p).all())]
     if bad:
         note: tuple[str, ...] = ()
@@ -327,6 +347,8 @@ def _check_finite(source: ModelSource, model: Any) -> None:
 
 def fetch_config(source: ModelSource) -> dict[str, object]:
     """The config of a hub model that is not in the local cache yet; no weights, no remote code."""
+    import transformers
+
     try:
         with _quiet():
             config = transformers.AutoConfig.from_pretrained(
@@ -345,8 +367,10 @@ def load_tokenizer(source: ModelSource) -> Any | None:
     """
     folder = folder_of(source)
     # transformers makes an empty tokenizer for a folder that has none.
-    if folder is not None and not any(os.path.isfile(folder / name) for name in _TOKENIZER_FILES):
+    if folder is not None and not any(os.path.isfile(folder / name) for name in TOKENIZER_FILES):
         return None
+    import transformers
+
     place = source.location if folder is None else str(folder)
     try:
         with _quiet():

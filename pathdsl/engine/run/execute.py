@@ -16,8 +16,8 @@ from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.adapters.norms import Given, Noted
 from pathdsl.engine.run.attention import HeadGroup, attend_group, group_heads
 from pathdsl.engine.run.plain import PlainValues, with_bias
-from pathdsl.engine.run.projections import CHUNK_TOKENS, Projected, portions, project_all
-from pathdsl.engine.run.sites import Sites
+from pathdsl.engine.run.projections import Projected, portions, project_all
+from pathdsl.engine.run.sites import Decided, Sites
 from pathdsl.plan.liveness import Schedule, reads_of
 from pathdsl.plan.masks import TRUE
 from pathdsl.plan.needs import mlp_scales, plain_write
@@ -43,10 +43,15 @@ from pathdsl.plan.steps import (
     ValueCopy,
 )
 
+MLP_TOKENS = 2048
+"""Tokens that go through an MLP at a time: what is between its products stays in caches, and in
+memory that is used again."""
+
 
 class BatchExecution:
     """One batch of one plan: `run()` computes every live step, `at()` reads what is kept.
 
+    `decided` is shared by the batches of a plan.
     `patterns`: head copies whose attention is wanted; `attention` then holds for each of them its
     weights (rows, queries, keys) with the positions of queries and keys, -1 where there is none.
     """
@@ -59,7 +64,9 @@ class BatchExecution:
         sites: Sites,
         sources: Mapping[int, PlainValues],
         patterns: Mapping[int, int],
+        decided: Decided,
     ) -> None:
+        self.decided = decided
         self.plan = plan
         self.order = order
         self.adapter = adapter
@@ -303,18 +310,8 @@ class BatchExecution:
         self, layer: int, numbers: Sequence[int], blends: Sequence[Blend], need: int
     ) -> Tensor:
         """(tokens, heads, d_head): heads of a layer, each from the source that its blend names."""
-        whole: dict[int, list[int]] = defaultdict(list)  # by source, places among `numbers`
-        rest: list[tuple[int, Blend]] = []
-        for place, blend in enumerate(blends):
-            parts = tuple(
-                (source, mask)
-                for source, mask in blend
-                if self.sites.count(self.masks.both(mask, need))
-            )
-            if len(parts) == 1 and parts[0][0] < 0:
-                whole[parts[0][0]].append(place)
-            else:
-                rest.append((place, parts))
+        key = "heads", tuple(blends), need
+        whole, rest = self.decided.of(self.sites, key, lambda: self._parted(blends, need))
         shape = self.plan.shape
         if len(whole) == 1 and not rest and len(numbers) == shape.n_heads:
             source = next(iter(whole))
@@ -336,6 +333,24 @@ class BatchExecution:
 
             out[:, place] = self._blend(blend, need, value)
         return out
+
+    def _parted(
+        self, blends: Sequence[Blend], need: int
+    ) -> tuple[dict[int, list[int]], list[tuple[int, Blend]]]:
+        """Places of blends that are one plain run's here, by its source, and the other blends."""
+        whole: dict[int, list[int]] = defaultdict(list)
+        rest: list[tuple[int, Blend]] = []
+        for place, blend in enumerate(blends):
+            parts = tuple(
+                (source, mask)
+                for source, mask in blend
+                if self.sites.count(self.masks.both(mask, need))
+            )
+            if len(parts) == 1 and parts[0][0] < 0:
+                whole[parts[0][0]].append(place)
+            else:
+                rest.append((place, parts))
+        return whole, rest
 
     def _mlp_resids(self, numbers: Sequence[int]) -> None:
         split = []
@@ -364,7 +379,7 @@ class BatchExecution:
             written = torch.cat(
                 [
                     self.adapter.mlp_write(first.layer, part[:, :-1], part[:, -1:])
-                    for part in torch.cat(mixed).split(CHUNK_TOKENS)
+                    for part in torch.cat(mixed).split(MLP_TOKENS)
                 ]
             )
             pieces = written.split([len(hidden) for hidden in mixed])
@@ -415,7 +430,7 @@ class BatchExecution:
             scales = self._frozen(mlp_scales(self.plan.shape), batch)
             outs = torch.cat(
                 [
-                    evaluate(layer, part, scales and scales.part(start, CHUNK_TOKENS))
+                    evaluate(layer, part, scales and scales.part(start, MLP_TOKENS))
                     for start, part in _parts(joined)
                 ]
             )
@@ -433,7 +448,13 @@ class BatchExecution:
             return self.scales(["scale_attention"], layer, at, frozen) if frozen else None
 
         for portion in self._by_stream(numbers):
-            groups = group_heads(self.plan, portion, self.patterns, self.sites)
+            groups = self.decided.of(
+                self.sites,
+                ("groups", *portion),
+                lambda portion=portion: group_heads(  # type: ignore[misc]
+                    self.plan, portion, self.patterns, self.sites
+                ),
+            )
             wanted = (one for group in groups for one in group.projections())
             project_all(self.adapter, layer, wanted, self.values, projected, scales)
             for group in groups:
@@ -482,5 +503,5 @@ class BatchExecution:
 
 def _parts(joined: Tensor) -> Iterable[tuple[int, Tensor]]:
     """Rows of a matrix in chunks, each with the number of its first row."""
-    for place, part in enumerate(joined.split(CHUNK_TOKENS)):
-        yield place * CHUNK_TOKENS, part
+    for place, part in enumerate(joined.split(MLP_TOKENS)):
+        yield place * MLP_TOKENS, part

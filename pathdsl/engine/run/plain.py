@@ -7,7 +7,7 @@ is no activation of any input (a mean, zero) is a table instead of a run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,42 +40,52 @@ def with_bias(hidden: Tensor) -> Tensor:
     return torch.cat((hidden, hidden.new_ones((*hidden.shape[:-1], 1))), dim=-1)
 
 
-def plain_run(
+Reader = tuple[Mapping[Key, int], Sites]
+"""Value keys with the masks of tokens to keep, and the sites that say which tokens these are."""
+
+
+def plain_runs(
     adapter: Adapter,
-    embedded: Tensor,
-    lengths: Tensor,
-    want: Mapping[Key, int],
-    sites: Sites,
+    embedded: Sequence[Tensor],
+    lengths: Sequence[Tensor],
+    readers: Sequence[Sequence[Reader]],
     tick: Callable[[], None] = lambda: None,
-) -> PlainValues:
-    """Run one batch through every component and keep what is wanted; `tick` after each layer.
+) -> list[list[PlainValues]]:
+    """Run batches of one size through every component together, and keep what is wanted.
 
     Args:
-        embedded: (rows, pos, d_model) values of `input`, noise included.
-        lengths: (rows,) true lengths.
-        want: value keys with the mask of tokens to keep.
+        embedded: of each batch (rows, pos, d_model) values of `input`, noise included.
+        lengths: of each (rows,) true lengths.
+        readers: of each batch what is kept of it, for each that reads it.
+        tick: called after each layer.
 
     Returns:
-        heads as (tokens, n_heads, d_head), hidden values as (tokens, d_mlp + 1), scales as
-        (tokens, 1), everything else as (tokens, d_model). Scales of norms that the family does not
-        have are left out.
+        For each batch what each of its readers wants: heads as (tokens, n_heads, d_head), hidden
+        values as (tokens, d_mlp + 1), scales as (tokens, 1), everything else as (tokens, d_model).
+        Scales of norms that the family does not have are left out.
     """
-    kept = PlainValues()
+    kept = [[PlainValues() for _ in of_batch] for of_batch in readers]
+    asked = {key for of_batch in readers for want, _ in of_batch for key in want}
+    n_rows = len(embedded[0])
 
     def keep(key: Key, value: Tensor) -> None:
-        mask = want.get(key)
-        if mask is not None:
-            flat = torch.from_numpy(_flat_in(sites, mask, value.shape[1])).to(value.device)
-            kept.values[key] = value.flatten(0, 1).index_select(0, flat)
-            kept.stored[key] = mask
+        if key not in asked:
+            return
+        batches = value.split(n_rows)
+        for batch, of_batch, found in zip(batches, readers, kept, strict=True):
+            for into, (want, sites) in zip(found, of_batch, strict=True):
+                mask = want.get(key)
+                if mask is not None:
+                    flat = torch.from_numpy(_flat_in(sites, mask, value.shape[1])).to(value.device)
+                    into.values[key] = batch.flatten(0, 1).index_select(0, flat)
+                    into.stored[key] = mask
 
-    shape, resid = adapter.shape, embedded
-    keep(("input", 0), embedded)
-    keep(("resid", 0), embedded)
-    last = max((PLAIN_KINDS[kind].stage(number) for kind, number in want), default=0)
-    wants_scales = any(kind in SCALES for kind, _ in want)
+    shape, resid = adapter.shape, _joined(embedded)
+    keep(("input", 0), resid)
+    keep(("resid", 0), resid)
+    wants_scales = any(kind in SCALES for kind, _ in asked)
     for each in layers(
-        adapter, embedded, lengths, n_layers=(last + 1) // 2, note_scales=wants_scales
+        adapter, resid, _joined(lengths), n_layers=layers_of(asked), note_scales=wants_scales
     ):
         layer, resid = each.layer, each.after
         keep(("head", layer), each.z)
@@ -83,19 +93,29 @@ def plain_run(
         keep(("resid", 2 * layer + 1), each.middle)
         if each.out is not None:
             keep(("mlp", layer), each.out)
-            if ("hidden", layer) in want:
+            if ("hidden", layer) in asked:
                 keep(("hidden", layer), with_bias(adapter.mlp_hidden(layer, each.read)))
         keep(("resid", 2 * layer + 2), resid)
         if each.noted is not None:
             for kind, scale in each.noted.found.items():
                 keep((kind, layer), scale)
         tick()
-    if ("scale_final", shape.n_layers) in want:
+    if ("scale_final", shape.n_layers) in asked:
         noted = Noted()
         adapter.final_norm(resid, noted)
         for kind, scale in noted.found.items():
             keep((kind, shape.n_layers), scale)
     return kept
+
+
+def layers_of(want: Iterable[Key]) -> int:
+    """How many layers a plain run has to go through for these values."""
+    last = max((PLAIN_KINDS[kind].stage(number) for kind, number in want), default=0)
+    return (last + 1) // 2
+
+
+def _joined(batches: Sequence[Tensor]) -> Tensor:
+    return batches[0] if len(batches) == 1 else torch.cat([*batches])
 
 
 def _flat_in(sites: Sites, mask: int, n_pos: int) -> np.ndarray:

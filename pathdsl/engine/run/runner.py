@@ -8,7 +8,7 @@ before it, beside it or elsewhere: parts that are known already (`Parts`) are no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,14 +20,21 @@ from pathdsl.engine.run.execute import BatchExecution
 from pathdsl.engine.run.measure import measure_outputs
 from pathdsl.engine.run.parts import Part, Parts
 from pathdsl.engine.run.plain import PlainValues
-from pathdsl.engine.run.sites import Sites
-from pathdsl.engine.run.treated import Rows, SourceValues
+from pathdsl.engine.run.sites import Decided, Sites
+from pathdsl.engine.run.treated import Kept, Rows, SourceValues, together
 from pathdsl.engine.run.under import pattern_masks, plain_wants, source_of
-from pathdsl.plan.liveness import DEFAULT_MEMORY, Cost, cost, schedule
+from pathdsl.plan.liveness import (
+    DEFAULT_MEMORY,
+    KEPT_BYTES,
+    Cost,
+    cost,
+    made_before,
+    schedule,
+)  # fmt: skip
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.steps import REFERENCE, PlainResid, treated_source
+from pathdsl.plan.steps import REFERENCE, PlainResid, treated_index, treated_source
 from pathdsl.plan.taskdata import TaskData
 
 BATCH_MACS = {"cpu": 400_000_000_000}
@@ -41,13 +48,12 @@ Values = dict[tuple[int, Measure], np.ndarray]
 class Settings:
     """How to execute: bytes that values of one batch may take; null: treated := reference.
 
-    `cost`: the plan's, where it is known already.
+    `rows`: those to run by number, ascending; None: all.
     """
 
     memory: int = DEFAULT_MEMORY
     null_pair: bool = False
-    rows: int | None = None
-    cost: Cost | None = None
+    rows: Sequence[int] | None = None
 
 
 def rows_per_batch(plan: Plan, itemsize: int, memory: int, device: str = "cpu") -> int:
@@ -90,7 +96,8 @@ def execute(
     meter: Meter | None = None,
     parts: Parts | None = None,
 ) -> Values:
-    """(output number, measure) to (draws, rows) float64 for every output of a plan."""
+    """(output number, measure) to (draws, rows) float64 for every output of a plan, on the rows
+    that the settings name."""
     with torch.no_grad():
         return _Execution(plan, task, adapter, settings, meter or Meter(), parts).values()
 
@@ -109,8 +116,7 @@ class _Execution:
     ) -> None:
         self.plan, self.task, self.adapter, self.settings = plan, task, adapter, settings
         self.meter = meter
-        self.n_rows = min(settings.rows or task.n_rows, task.n_rows)
-        self.cost = settings.cost or plan_cost(plan, adapter.dtype.itemsize)
+        self.cost = plan_cost(plan, adapter.dtype.itemsize)
         self.step = rows_within(plan, self.cost, settings.memory, adapter.device.type)
         self.wanted = plain_wants(plan)
         self.same = self._same()
@@ -121,15 +127,17 @@ class _Execution:
         self.final = reference_final(plan)
         self.order = schedule(plan)
         self.patterns = pattern_masks(plan)
-        self.rows = Rows(task, adapter, self.step, self._layer, parts)
+        self.decided = Decided()
+        self.rows = Rows(task, adapter, self.step, self._layer, parts, self._kept())
 
     def values(self) -> Values:
         """What is not known yet, computed, and all of it put together."""
         plan, names = self.plan, values_of(self.plan)
-        whole = np.empty((len(names), plan.draws, self.n_rows))
+        n_rows, rows = self.task.n_rows, self.settings.rows
+        asked = range(n_rows) if rows is None else [row for row in rows if row < n_rows]
+        whole = np.empty((len(names), plan.draws, n_rows))
         todo: list[tuple[int, int, list[int]]] = []
-        for start in range(0, self.n_rows, self.step):
-            stop = min(start + self.step, self.n_rows)
+        for start, stop in stretches(asked, self.step):
             missing = []
             for draw in range(plan.draws):
                 part = Part("values", draw, start, stop)
@@ -145,10 +153,12 @@ class _Execution:
         treated = self._treated() if todo else {}
         for start, stop, draws in todo:
             sites = Sites(plan.masks, start, stop, self.adapter.device)
-            plain = {REFERENCE: reference(sites, 0)}
+            # What shares products follows from the plan alone, not from which draws are known.
+            once = {REFERENCE: reference} | (treated if plan.draws == 1 else {})
+            plain = together(once, sites, 0)
             plain |= dict.fromkeys(self.same, plain[REFERENCE])
             for draw in draws:
-                of_draw = {source: values(sites, draw) for source, values in treated.items()}
+                of_draw = together(treated, sites, draw) if plan.draws > 1 else {}
                 measured = self._batch(sites, plain | of_draw)
                 numbers = np.empty((len(names), stop - start))
                 for place, name in enumerate(names):
@@ -156,12 +166,25 @@ class _Execution:
                 whole[:, draw, start:stop] = numbers
                 self.rows.keep(Part("values", draw, start, stop), numbers)
         self.meter.end()
-        return {name: whole[number] for number, name in enumerate(names)}
+        kept = whole if rows is None else whole[:, :, asked]
+        return {name: kept[number] for number, name in enumerate(names)}
 
     def _same(self) -> tuple[int, ...]:
         """Sources that are the reference run itself, which one plain run of a batch gives."""
         numbers = range(len(self.plan.treated)) if self.settings.null_pair else ()
         return tuple(treated_source(n) for n in numbers if n not in self.plan.means)
+
+    def _kept(self) -> dict[str, Kept]:
+        """By column, of plain runs that a mean makes, what the plan reads of them besides."""
+        plan = self.plan
+        if self.settings.null_pair:
+            return {}
+        return {
+            plan.treated[treated_index(source)].column: Kept(
+                want=self.wanted[source], masks=plan.masks, room=KEPT_BYTES
+            )
+            for source in made_before(plan, self.adapter.dtype.itemsize)
+        }
 
     def _treated(self) -> dict[int, SourceValues]:
         """Where each other treated value comes from; what is constant is computed here."""
@@ -183,7 +206,9 @@ class _Execution:
         plan, task, adapter = self.plan, self.task, self.adapter
         rows_of_all = plan.masks.n_rows
         n_rows = sites.stop - sites.start
-        execution = BatchExecution(plan, self.order, adapter, sites, sources, self.patterns)
+        execution = BatchExecution(
+            plan, self.order, adapter, sites, sources, self.patterns, self.decided
+        )
         execution.run(
             lambda slot: self.meter.add(self.cost.by_slot.get(slot, 0) * n_rows // rows_of_all)
         )
@@ -206,6 +231,10 @@ class _Execution:
                 means += spec.runs * of.get(source, 0)
             else:
                 own += of.get(source, 0)
+        if not self.settings.null_pair:
+            before = made_before(self.plan, self.adapter.dtype.itemsize)
+            for source, (mean, share) in before.items():
+                own -= round(share * min(of.get(source, 0), of.get(mean, 0)))
         rows = sum(stop - start for start, stop, _ in todo)
         drawn = sum((stop - start) * len(draws) for start, stop, draws in todo)
         copies = (sum(self.cost.by_slot.values()) + self.cost.readout + own) * drawn
@@ -218,6 +247,16 @@ class _Execution:
         share = max(self.plan.masks.n_rows, 1) * self.adapter.shape.n_layers
         each = self.cost.plain_run * n_rows // share
         return lambda: self.meter.add(each)
+
+
+def stretches(rows: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+    """Ascending rows as first and end of what lies together, of so many at most."""
+    start = 0
+    for place, row in enumerate(rows):
+        last = place + 1 == len(rows)
+        if last or rows[place + 1] != row + 1 or place + 1 - start == most:
+            yield rows[start], row + 1
+            start = place + 1
 
 
 def reference_final(plan: Plan) -> int | None:

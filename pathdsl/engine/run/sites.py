@@ -6,13 +6,17 @@ token of the step's mask, in row-major order. Reading a step at a subset is one 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pathdsl.plan.masks import MaskTable
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,6 +35,36 @@ class Padded:
     whole: bool
 
 
+class Decided:
+    """Decisions on a plan's steps that hang on a batch by which masks are empty in it alone.
+
+    They are the same for nearly all batches, and made once for those.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[int, int, Any]] = {}
+        self._numbers: dict[tuple[bool, ...], int] = {}
+
+    def of(self, sites: Sites, key: Hashable, decide: Callable[[], T]) -> T:
+        """What was decided of `key`, or is now."""
+        known = self._known.get(key)
+        if known is not None and self._number(sites, known[0]) == known[1]:
+            return cast(T, known[2])
+        found = decide()
+        n_masks = sites.masks.n_masks  # with those that were interned on the way
+        self._known[key] = n_masks, self._number(sites, n_masks), found
+        return found
+
+    def _number(self, sites: Sites, n_masks: int) -> int:
+        """One for all batches in which the same of the first masks are empty."""
+        found = sites.numbers.get((self, n_masks))
+        if found is None:
+            empty = sites.empty(n_masks)
+            found = self._numbers.setdefault(empty, len(self._numbers))
+            sites.numbers[self, n_masks] = found
+        return found
+
+
 class Sites:
     """Index maps of one batch: rows `start` to `stop` of a task."""
 
@@ -42,6 +76,7 @@ class Sites:
         self._maps: dict[tuple[int, int], Tensor | None] = {}
         self._inside: dict[tuple[int, int], Tensor | None] = {}
         self._padded: dict[int, Padded] = {}
+        self.numbers: dict[tuple[Decided, int], int] = {}
 
     def flat(self, mask: int) -> np.ndarray:
         """(tokens,) flat numbers row * pos + position of the tokens of a mask, ascending."""
@@ -54,6 +89,10 @@ class Sites:
     def count(self, mask: int) -> int:
         """How many tokens of the batch are in a mask."""
         return len(self.flat(mask))
+
+    def empty(self, n_masks: int) -> tuple[bool, ...]:
+        """Which of the first masks have no token in the batch."""
+        return tuple(not self.count(mask) for mask in range(n_masks))
 
     def rows_of(self, mask: int) -> np.ndarray:
         """(tokens,) row of each token, counted within the batch."""

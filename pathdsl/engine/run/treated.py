@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -18,20 +18,29 @@ from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.data.places import places
 from pathdsl.engine.data.treated import mean_groups, noise_values, resample_rows
 from pathdsl.engine.run.parts import Part, Parts
-from pathdsl.engine.run.plain import ConstantTable, Key, PlainValues, plain_run
+from pathdsl.engine.run.plain import (
+    ConstantTable,
+    Key,
+    PlainValues,
+    layers_of,
+    plain_runs,
+)  # fmt: skip
 from pathdsl.engine.run.sites import Sites
 from pathdsl.plan.masks import MaskTable
 from pathdsl.plan.steps import PLAIN_KINDS
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 
-__all__ = ["SOURCES", "Rows", "SourceValues", "Want", "mean_of"]
+__all__ = ["SOURCES", "Kept", "Rows", "SourceValues", "Want", "mean_of", "together"]
 
 Want = Mapping[Key, int]
 """The values that a plan reads of a source, with the masks of tokens at which it does."""
 
 SourceValues = Callable[[Sites, int], PlainValues]
 """The values of one source for a batch and a draw by number."""
+
+STACKED_TOKENS = 2048
+"""Tokens of plain runs that go through the model together, padding included."""
 
 SUMS_BYTES = 256_000_000
 """Bytes of the sums behind one mean that are worth keeping."""
@@ -42,6 +51,7 @@ class Rows:
     """The rows of a task on a model, `step` to a batch.
 
     `tick`: what a plain run of so many rows calls after each layer. `parts`: what is known already.
+    `kept`: by column, of those that means run and the plan reads as they are.
     """
 
     task: TaskData
@@ -49,6 +59,7 @@ class Rows:
     step: int
     tick: Callable[[int], Callable[[], None]]
     parts: Parts | None = None
+    kept: Mapping[str, Kept] = field(default_factory=dict)
 
     def found(self, part: Part, shape: tuple[int, int]) -> np.ndarray | None:
         """The numbers of a part that are known, or None."""
@@ -78,22 +89,105 @@ class Rows:
 
     def run(self, embedded: Tensor, lengths: Tensor, sites: Sites, want: Want) -> PlainValues:
         """A plain run of a batch from its values of `input`, (rows, pos, d_model)."""
-        return plain_run(self.adapter, embedded, lengths, want, sites, self.tick(len(embedded)))
+        tick, readers = self.tick(len(embedded)), [[(want, sites)]]
+        ((found,),) = plain_runs(self.adapter, [embedded], [lengths], readers, tick)
+        return found
 
     def of_column(
         self, column: str, want: Want, partners: np.ndarray | None = None
     ) -> SourceValues:
         """Plain runs of a column on each row, or on its `partners`, (draws, rows) row numbers."""
 
-        def values(sites: Sites, draw: int) -> PlainValues:
-            if not want:
-                return PlainValues()
+        def inputs(sites: Sites, draw: int) -> tuple[Tensor, Tensor]:
             rows = np.arange(sites.start, sites.stop)
             of = None if partners is None else partners[draw][rows]
             ids, lengths = self.ids(column, rows, of)
-            return self.run(self.adapter.embed(ids), lengths, sites, want)
+            return self.adapter.embed(ids), lengths
 
-        return values
+        known = self.kept.get(column)
+        whose = known if known is not None and known.want is want else None
+        return PlainSource(rows=self, inputs=inputs, want=want, known=whose)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Kept:
+    """What a plan reads of the plain runs of a column that a mean makes before, batch by batch.
+
+    `room`: bytes that are left for it. A batch that has none is run again.
+    """
+
+    want: Want
+    masks: MaskTable
+    room: int
+    values: dict[int, PlainValues] = field(default_factory=dict)
+
+    def read(self, source: PlainSource, sites: Sites) -> PlainValues:
+        """The values of a mean's `source` for a batch, and beside them what is kept of it."""
+        embedded, lengths = source.inputs(sites, 0)
+        readers = [(source.want, sites)]
+        if self.room > 0:
+            readers.append((self.want, Sites(self.masks, sites.start, sites.stop, sites.device)))
+        tick = source.rows.tick(len(embedded))
+        ((own, *others),) = plain_runs(source.rows.adapter, [embedded], [lengths], [readers], tick)
+        for other in others:
+            self.values[sites.start] = other
+            self.room -= sum(v.numel() * v.element_size() for v in other.values.values())
+        return own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainSource:
+    """The values of a source that is a plain run.
+
+    `inputs`: what enters it, (rows, pos, d_model), and lengths. `known`: runs that a mean made,
+    which are always made alone, whoever is first.
+    """
+
+    rows: Rows
+    inputs: Callable[[Sites, int], tuple[Tensor, Tensor]]
+    want: Want
+    known: Kept | None = None
+
+    def __call__(self, sites: Sites, draw: int) -> PlainValues:
+        """Its values for a batch and a draw."""
+        if not self.want:
+            return PlainValues()
+        if self.known is not None and sites.start in self.known.values:
+            return self.known.values.pop(sites.start)
+        return self.rows.run(*self.inputs(sites, draw), sites, self.want)
+
+
+def together(
+    sources: Mapping[int, SourceValues], sites: Sites, draw: int
+) -> dict[int, PlainValues]:
+    """The values of sources for a batch and a draw.
+
+    Plain runs through equally many layers share their matrix products. Which do follows from the
+    plan and the batch alone, as the last bits may.
+    """
+    found: dict[int, PlainValues] = {}
+    stacks: dict[tuple[int, int], list[tuple[int, PlainSource, Tensor, Tensor]]] = {}
+    for number, source in sources.items():
+        if not isinstance(source, PlainSource) or not source.want or source.known is not None:
+            found[number] = source(sites, draw)
+            continue
+        embedded, lengths = source.inputs(sites, draw)
+        key = layers_of(source.want), embedded.shape[1]
+        stacks.setdefault(key, []).append((number, source, embedded, lengths))
+    for (_, n_pos), stack in stacks.items():
+        size = max(STACKED_TOKENS // max((sites.stop - sites.start) * n_pos, 1), 1)
+        for start in range(0, len(stack), size):
+            part = stack[start : start + size]
+            rows = part[0][1].rows
+            made = plain_runs(
+                rows.adapter,
+                [embedded for _, _, embedded, _ in part],
+                [lengths for _, _, _, lengths in part],
+                [[(run.want, sites)] for _, run, _, _ in part],
+                rows.tick(len(part) * (sites.stop - sites.start)),
+            )
+            found |= {one[0]: values for one, (values,) in zip(part, made, strict=True)}
+    return {number: found[number] for number in sources}
 
 
 def _paired(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValues:
@@ -107,14 +201,14 @@ def _resample(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceV
 def _noise(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValues:
     task, adapter = rows.task, rows.adapter
 
-    def values(sites: Sites, draw: int) -> PlainValues:
+    def inputs(sites: Sites, draw: int) -> tuple[Tensor, Tensor]:
         here = np.arange(sites.start, sites.stop)
         ids, lengths = rows.ids(task.reference, here)
         added = noise_values(task, spec, here, adapter.shape.d_model, adapter.embedding_std(), draw)
         noise = torch.from_numpy(added).to(device=adapter.device, dtype=adapter.dtype)
-        return rows.run(adapter.embed(ids) + noise, lengths, sites, want)
+        return adapter.embed(ids) + noise, lengths
 
-    return values
+    return PlainSource(rows=rows, inputs=inputs, want=want)
 
 
 def _zero(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValues:
@@ -197,6 +291,7 @@ def _means(
     masks = MaskTable(theirs.valid)  # of its own: all tokens are wanted, or those of the places
     wanted = masks.intern(of_mean >= 0)
     plain = plain or rows.of_column(spec.column, dict.fromkeys(widths, wanted))
+    kept = rows.kept.get(spec.column) if step == rows.step else None
     for start in starts:
         stop = min(start + step, task.n_rows)
         sites = Sites(masks, start, stop, adapter.device)
@@ -207,9 +302,12 @@ def _means(
         part = Part("sums", number, start, stop)
         found = rows.found(part, (1, len(here) * sum(sizes))) if worth_keeping else None
         if found is None:
-            values = plain(sites, 0)
-            kept = {key: values.at(key, wanted, sites) for key in widths}
-            found = _sums(kept, widths, (len(here), n_places), (token, place))
+            if kept is not None and isinstance(plain, PlainSource):
+                values = kept.read(plain, sites)
+            else:
+                values = plain(sites, 0)
+            each = {key: values.at(key, wanted, sites) for key in widths}
+            found = _sums(each, widths, (len(here), n_places), (token, place))
             if worth_keeping:
                 rows.keep(part, found)
         where = torch.from_numpy(here)

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from pathdsl.engine.run.execute import BatchExecution
 from pathdsl.engine.run.plain import Key, PlainValues
-from pathdsl.engine.run.sites import Sites
-from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues, Want, mean_of
+from pathdsl.engine.run.sites import Decided, Sites
+from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues, Want, mean_of, together
 from pathdsl.graph.model.components import HEAD
-from pathdsl.plan.liveness import schedule
+from pathdsl.plan.liveness import plain_reads, schedule
 from pathdsl.plan.masks import TRUE
 from pathdsl.plan.outputs import MeanPlan, Plan
-from pathdsl.plan.steps import REFERENCE, ActedHeadCopy, PlainResid, treated_source
+from pathdsl.plan.steps import REFERENCE, ActedHeadCopy, treated_source
 from pathdsl.plan.treated import TreatedSpec
 
 __all__ = ["pattern_masks", "plain_wants", "source_of"]
@@ -26,12 +26,8 @@ __all__ = ["pattern_masks", "plain_wants", "source_of"]
 def plain_wants(plan: Plan) -> dict[int, dict[Key, int]]:
     """For each source the values that the plan reads of it, with the masks of tokens."""
     wanted: dict[int, dict[Key, int]] = defaultdict(dict)
-    for (source, kind, layer), mask in plan.plain_need.items():
+    for (source, kind, layer), mask in plain_reads(plan).items():
         wanted[source][kind, layer] = mask
-    for number in plan.alive:
-        step = plan.steps[number]
-        if isinstance(step, PlainResid):
-            wanted[step.source]["resid", step.stage] = plan.need[number]
     return wanted
 
 
@@ -67,7 +63,7 @@ def source_of(
 
 def values_under(rows: Rows, mean: MeanPlan, null_pair: bool) -> SourceValues:
     """The values of each batch at every token; `null_pair`: of the reference prompt."""
-    plan, rows = mean.plan, replace(rows, parts=None)
+    plan, rows = mean.plan, replace(rows, parts=None, kept={})
     wanted = plain_wants(plan)
     order = schedule(plan)
     order = replace(order, last_use=dict.fromkeys(order.last_use, inf))  # all is read at the end
@@ -75,12 +71,12 @@ def values_under(rows: Rows, mean: MeanPlan, null_pair: bool) -> SourceValues:
     for number, spec in enumerate(plan.treated):
         source = treated_source(number)
         sources[source] = source_of(rows, plan, number, spec, wanted[source], null_pair)
-    patterns = pattern_masks(plan)
+    patterns, decided = pattern_masks(plan), Decided()
 
     def values(sites: Sites, draw: int) -> PlainValues:
         here = Sites(plan.masks, sites.start, sites.stop, sites.device)
-        plain = {source: found(here, draw) for source, found in sources.items()}
-        execution = BatchExecution(plan, order, rows.adapter, here, plain, patterns)
+        plain = together(sources, here, draw)
+        execution = BatchExecution(plan, order, rows.adapter, here, plain, patterns, decided)
         execution.run()
         kept = PlainValues()
         for (kind, layer), blends in mean.values.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathdsl.errors import Diagnostic, Severity
+from pathdsl.record import record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,7 @@ BLOB = re.compile(r"[0-9a-f]{64}\.safetensors")
 """The name of a file of values."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class About:
     """What a blob is of, for people: model and task as written, number of runs, label by key."""
 
@@ -54,7 +55,7 @@ class Found:
     proof: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Underway:
     """How much of the plan that is executed is kept already, from 0 to 1."""
 

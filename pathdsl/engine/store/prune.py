@@ -10,13 +10,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pathdsl.engine.store.folder import BLOB, tensors
 from pathdsl.engine.store.index import BLOB_COLUMNS, INDEX, seal
 from pathdsl.engine.store.opened import OpenStore
+from pathdsl.record import record
 from pathdsl.whole import PREFIX, SUFFIX
 
 __all__ = ["Contents", "Kept", "Pruned", "clear", "contents", "prune"]
@@ -25,7 +25,7 @@ ORPHAN_AGE = 3600.0
 """Seconds after which a file outside the index is taken for a leftover."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Kept:
     """One blob: the values of one plan on one task. `created` and `used` are seconds since 1970.
 
@@ -43,7 +43,7 @@ class Kept:
     labels: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Contents:
     """A store: its blobs, the last used first; texts beside them; bytes of all, index included.
 
@@ -74,7 +74,7 @@ class Contents:
         return tuple(blob for blob in self.blobs if blob.unfinished)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Pruned:
     """What was removed: blobs with their values, damaged entries, leftover files, their bytes."""
 

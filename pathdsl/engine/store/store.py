@@ -280,6 +280,17 @@ class Store(OpenStore):
 
         self.writing(write)
 
+    def replace_record(self, key: str, text: str) -> None:
+        """Keep a text under a key in place of the one that is there: facts that grow."""
+
+        def write() -> None:
+            now = time.time()
+            with self.transaction() as index:
+                index.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)",
+                              (key, text, now, now, seal(key, text)))  # fmt: skip
+
+        self.writing(write)
+
     def total_bytes(self) -> int:
         """Bytes of all blobs in the index."""
         total = self.index.execute("SELECT TOTAL(bytes) FROM blobs").fetchone()[0]

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from pathdsl.graph.formats.circuit import UnusableFile
 from pathdsl.graph.model.components import Layout, bits
 from pathdsl.graph.paths.pathset import Listed, ListedEdge, Nodes
 from pathdsl.lang.signatures.kinds import count_of
@@ -47,7 +48,9 @@ __all__ = [
     "read_edges_file",
     "read_nodes_file",
     "refuse_masks",
+    "refuse_part",
     "score_of",
+    "tie_fault",
     "unused_edges",
 ]
 
@@ -56,15 +59,6 @@ SHOWN = 5
 _RECEIVER = re.compile(r"([^<>]+)<([qkv])>")
 
 Edge = tuple[int, int, str]
-
-
-class UnusableFile(ValueError):
-    """Why a circuit file is refused; `code` is that of the diagnostic, `advice` the repair."""
-
-    def __init__(self, why: str, code: str = "PD217", advice: str = "") -> None:
-        super().__init__(why)
-        self.code = code
-        self.advice = advice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,16 +349,33 @@ def _largest(
         )
     order = sorted(scores, key=lambda name: -scores[name])
     if top < len(order) and scores[order[top]] == (cut := scores[order[top - 1]]):
-        above = sum(score > cut for score in scores.values())
-        through = sum(score >= cut for score in scores.values())
-        whole = [f"`top: {n}`" for n in (above, through) if n]
-        raise UnusableFile(
-            f"`top: {top}` takes {top - above} of {through - above} {what}s with the same "
-            f"{'' if signed else 'absolute '}score {cut:.6g}, and it does not say which",
-            code="PD229",
-            advice=f"{' or '.join(whole)}, which cuts between different scores",
-        )
+        raise tie_fault(scores, cut, top, what, signed=signed, option="top:")
     return order[:top]
+
+
+def tie_fault(
+    scores: Mapping[T, float],
+    cut: float,
+    top: int,
+    what: str,
+    *,
+    signed: bool,
+    option: str,
+    before: int = 0,
+) -> UnusableFile:
+    """PD229: the first `top` end among scores of one value, `cut`.
+
+    `option` is how a number is asked for, and `before` how many stand before all scores.
+    """
+    above = sum(score > cut for score in scores.values())
+    through = sum(score >= cut for score in scores.values())
+    whole = [f"`{option} {n + before}`" for n in (above, through) if n]
+    return UnusableFile(
+        f"`{option} {top + before}` takes {top - above} of {through - above} {what}s with the same "
+        f"{'' if signed else 'absolute '}score {cut:.6g}, and it does not say which",
+        code="PD229",
+        advice=f"{' or '.join(whole)}, which cuts between different scores",
+    )
 
 
 def _circuit_of_nodes(
@@ -406,13 +417,18 @@ def refuse_masks(file: CircuitFile, senders: set[int] | None) -> None:
             continue
         if not isinstance(kept, list) or not all(isinstance(one, bool) for one in kept):
             raise UnusableFile(f"node `{name}` has `neurons` that are no list of true and false")
-        if not all(kept):
-            raise UnusableFile(
-                f"node `{name}` keeps {sum(kept)} of the {len(kept)} entries of its output "
-                "(`neurons`), and a head or MLP is in a circuit as a whole",
-                code="PD226",
-                advice="export the circuit at the level of edges or nodes, without `neurons`",
-            )
+        refuse_part(name, kept)
+
+
+def refuse_part(name: str, kept: Sequence[bool]) -> None:
+    """Raise PD226 where a node keeps some entries of what it writes and not others."""
+    if not all(kept):
+        raise UnusableFile(
+            f"node `{name}` keeps {sum(kept)} of the {len(kept)} entries of its output "
+            "(`neurons`), and a head or MLP is in a circuit as a whole",
+            code="PD226",
+            advice="export the circuit at the level of edges or nodes, without `neurons`",
+        )
 
 
 def _refuse_contradiction(

@@ -9,8 +9,6 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-import numpy as np
-
 from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 
@@ -53,6 +51,8 @@ def read_vector(path: Path, key: str, width: int) -> tuple[float, ...]:
         raise UnusableVector(f"`{key}` has the shape {shape}, wanted [{width}], the stream's width")
     if dtype not in _TYPES:
         raise UnusableVector(f"`{key}` has the dtype {dtype}, wanted one of {', '.join(_TYPES)}")
+    import numpy as np  # most files name no vector, and `lint` does without
+
     kind = np.dtype(_TYPES[dtype])
     begin = offsets[0] if isinstance(offsets, list) and len(offsets) == 2 else -1
     body = data[8 + size :]

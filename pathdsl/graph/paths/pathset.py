@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
 from pathdsl.graph.model.components import Slot
+from pathdsl.record import record
 
 _WRITTEN = re.compile(r"([A-Za-z_]\w*)([+-]\d+)?|\[(\d+)\]")
 _INDICES = re.compile(r"\[(\d+)\.\.(\d+)\]")
@@ -95,7 +96,7 @@ class Rel:
         return self.least <= distance <= self.most
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Nodes:
     """One node of a path: any component of `mask`, standing at `at` (anywhere when None).
 
@@ -110,7 +111,7 @@ class Nodes:
     named: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Edge:
     """One edge of a path.
 
@@ -123,21 +124,21 @@ class Edge:
     mark_at: Pos | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Cat:
     """One after the other; no parts: the empty word."""
 
     parts: tuple[Regex, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Alt:
     """Either; no options: nothing."""
 
     options: tuple[Regex, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Star:
     """Any number of times."""
 
@@ -147,7 +148,7 @@ class Star:
 Regex = Nodes | Edge | Cat | Alt | Star
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ListedEdge:
     """Edges from every component of `senders` into one input of one component.
 
@@ -166,26 +167,26 @@ class ListedEdge:
     spared: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Regular:
     """The complete paths that a regular expression describes."""
 
     regex: Regex
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Listed:
     """The complete paths all of whose edges are listed."""
 
     edges: tuple[ListedEdge, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Everything:
     """Every path."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Nothing:
     """No path."""
 
@@ -193,7 +194,7 @@ class Nothing:
 SetOperator = Literal["|", "&", "-"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Combined:
     """A Boolean combination of two complete path sets."""
 
@@ -233,7 +234,7 @@ def _same(arrow: Edge) -> Edge:
     return arrow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Rewriting:
     """The same path set with other components: what stands for a node and for a listed edge.
 

@@ -20,7 +20,6 @@ Source: docs/language.md, Edges.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.graph.model.components import HEAD, MLP, bits
@@ -30,11 +29,12 @@ from pathdsl.graph.resolve.arrows import labels_of
 from pathdsl.graph.resolve.places import Bindings, Mark, Places
 from pathdsl.graph.resolve.positions import Step, distance, is_after, place_fault
 from pathdsl.lang import ast
+from pathdsl.record import record
 
 __all__ = ["check_chain", "no_edge"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class End:
     """A place where a sub-path begins or ends, and the reference that wrote it."""
 

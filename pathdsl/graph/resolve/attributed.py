@@ -7,8 +7,6 @@ Source: docs/scores.md, attribution(UNIT, by: METHOD).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pathdsl.graph.model.components import HEAD, MLP, Layout, Slot, bits
 from pathdsl.graph.paths.neurons import atom_mask, atom_text, atoms, hull
 from pathdsl.graph.paths.pathset import Edge, Listed, Nodes, PathSet, Pos, cat
@@ -19,11 +17,12 @@ from pathdsl.lang import ast
 from pathdsl.lang.loops import Value, edge_value
 from pathdsl.lang.subjects import meant
 from pathdsl.limits import MEMBERS
+from pathdsl.record import record
 
 __all__ = ["Attributed", "attributed", "edges_among", "paths_into"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Attributed:
     """One unit by the names of its components, as `pathdsl.score.attribution.ScoredUnit` has them.
 

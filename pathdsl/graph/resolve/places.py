@@ -32,6 +32,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.render import screen
 from pathdsl.lang.signatures.calls import CIRCUIT_FILES, resolve_arguments
 from pathdsl.lang.written import written
+from pathdsl.record import record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -42,7 +43,7 @@ class Mark:
     at: Pos | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Member:
     """One value of a loop variable: some nodes or some residual marks, and how to print them.
 

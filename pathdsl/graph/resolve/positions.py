@@ -9,10 +9,9 @@ Edges keep their position; keys and values read where the sender stands, never l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pathdsl.graph.model.components import HEAD, LOGITS, Layout, NodeKind, bits
 from pathdsl.graph.paths.pathset import Nodes, Pos, Rel, Slot
+from pathdsl.record import record
 
 
 def distance(sender: Pos | None, receiver: Pos | None) -> int | None:
@@ -54,7 +53,7 @@ def _outermost(pos: Pos, end: int) -> list[Pos]:
     return [one for part in parts for one in _outermost(part, end)] if parts else [pos]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Step:
     """One arrow: its labels (None: any input), and whether nodes may stand between."""
 

@@ -13,7 +13,6 @@ Source: docs/language.md, Units; docs/scores.md, completeness(P, knockouts: K).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,13 +53,14 @@ from pathdsl.lang import ast
 from pathdsl.lang.loops import Value
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import children
+from pathdsl.record import record
 
 __all__ = ["Description", "Resolver"]
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Description:
     """One path set in numbers: what `pathdsl explain FILE:NAME` prints.
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from pathdsl.errors import Span
+from pathdsl.record import record
 
 Slot = Literal["q", "k", "v"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Node:
     """Base of all syntax nodes."""
 
     span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Argument(Node):
     """One argument of a call; `keyword` is "" for a positional one, `value` any value or path."""
 

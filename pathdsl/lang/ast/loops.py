@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pathdsl.lang.ast.base import Node
 from pathdsl.lang.ast.nodes import Name, NodeRef, Position, Windows
 from pathdsl.lang.ast.paths import PathExpr
+from pathdsl.record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Things(Node):
     """`[en, zh, fr]`: names, positions, indices (as `Number`s) or path sets, one member each."""
 
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class IndexRange(Node):
     """`[0..5]`, `[-3..-1]`: the indices of tokens from `first` to `last`, both included."""
 
@@ -24,7 +23,7 @@ class IndexRange(Node):
     last: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class EdgesOf(Node):
     """`edges(P)`, `edges { … }`: the edges on some path of a set, one member each."""
 
@@ -35,7 +34,7 @@ Domain = NodeRef | Windows | Things | IndexRange | EdgesOf
 Thing = PathExpr | Position
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Binding(Node):
     """`v in SET`, one variable of a loop."""
 
@@ -43,7 +42,7 @@ class Binding(Node):
     members: Domain
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Loop(Node):
     """`for h in SET`; `more` are the further variables of `for h in SET, p in SET`."""
 

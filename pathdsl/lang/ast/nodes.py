@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from pathdsl.errors import Span
 from pathdsl.lang.ast.base import Argument, Node
+from pathdsl.record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Position(Node):
     """`@S1+1`, `@END`, `@[3]`: a name with an offset, or an absolute index (then `name` is "").
 
@@ -48,7 +48,7 @@ class Position(Node):
         return cls(index=index, span=span)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Indices(Node):
     """Which layers or heads: `9`, `*`, `[7..9]`, `[0,6]`, `[0..2,6]`; `ranges` has both ends in."""
 
@@ -61,7 +61,7 @@ class Indices(Node):
         return not self.every and [low == high for low, high in self.ranges] == [True]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class HeadRef(Node):
     """`a9.h6`, `a9.h*`, `a9`, `a[7..9].h*`, `a9.h[0,6]`."""
 
@@ -70,7 +70,7 @@ class HeadRef(Node):
     at: Position | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class KvRef(Node):
     """`a9.kv2`, `a9.kv*`, `a[7..9].kv0`, `a9.kv[0,1]`: the query heads that share those keys and
     values."""
@@ -80,7 +80,7 @@ class KvRef(Node):
     at: Position | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MlpRef(Node):
     """`m5`, `m[0..3]`, `m*`."""
 
@@ -88,7 +88,7 @@ class MlpRef(Node):
     at: Position | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class NeuronRef(Node):
     """`m5.n1337`, `m5.n[0..63]`."""
 
@@ -97,7 +97,7 @@ class NeuronRef(Node):
     at: Position | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ResidRef(Node):
     """`r5`, `r[0..12]`: a mark on the edge that crosses the entry of that layer."""
 
@@ -105,7 +105,7 @@ class ResidRef(Node):
     at: Position | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Word(Node):
     """A built-in set: `input`, `logits`, `attn`, `mlp`, `any`."""
 
@@ -113,7 +113,7 @@ class Word(Node):
     at: Position | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Name(Node):
     """A name as written, with the position put on it if any: group, path, loop variable, field."""
 
@@ -121,7 +121,7 @@ class Name(Node):
     at: Position | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class NodeSet(Node):
     """`{a9.h9, name_mover, except a9.h6}`; `at` is a position put on the whole set."""
 
@@ -130,7 +130,7 @@ class NodeSet(Node):
     at: Position | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class NodesFile(Node):
     """`nodes("file.json", top: 200)`: the nodes that a file in the EAP-IG/MIB format says."""
 
@@ -139,7 +139,7 @@ class NodesFile(Node):
     at: Position | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Windows(Node):
     """`windows(m[0..47], 5)`: every run of `size` neighbours, one member of a loop each.
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from pathdsl.lang.ast.base import Argument, Node, Slot
 from pathdsl.lang.ast.nodes import NodeRef
+from pathdsl.record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Relation(Node):
     """`prev`, `same`, `window(3)`, `offset(-2)`; `size` is the number in brackets (as written)."""
 
@@ -17,7 +18,7 @@ class Relation(Node):
     size: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SlotRelation(Node):
     """Slots and the relation that binds them: `k,v: window(3)`; no relation: anywhere."""
 
@@ -25,7 +26,7 @@ class SlotRelation(Node):
     relation: Relation | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Arrow(Node):
     """`->`, `-[q]->`, `~>`, `~[k: prev]~>`; no `labels` means any input of the receiver."""
 
@@ -33,7 +34,7 @@ class Arrow(Node):
     labels: tuple[SlotRelation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Hop(Node):
     """One arrow and what it leads to, inside a chain."""
 
@@ -41,7 +42,7 @@ class Hop(Node):
     target: PathExpr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Repeat(Node):
     """`(-> mlp)*`, `(…)+`, `(…)?`, `(…){1,3}`: a section of hops repeated; `most` None: no end.
 
@@ -54,7 +55,7 @@ class Repeat(Node):
     written: str = field(compare=False, default="")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Chain(Node):
     """`A -> B (-> mlp)* -> C`; `first` is a node reference or a bracketed sub-path."""
 
@@ -62,14 +63,14 @@ class Chain(Node):
     steps: tuple[Hop | Repeat, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Choice(Node):
     """`P | Q | R`."""
 
     options: tuple[PathExpr, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SetOp(Node):
     """`P & Q` or `P - Q`, left to right."""
 
@@ -78,45 +79,45 @@ class SetOp(Node):
     right: PathExpr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Group(Node):
     """`( P )`: brackets as written."""
 
     inner: PathExpr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Full(Node):
     """`full`: every path."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class NonePath(Node):
     """`none`: no path."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Through(Node):
     """`through(a, b)`: paths that visit one of these nodes or cross one of these marks."""
 
     nodes: tuple[NodeRef, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Within(Node):
     """`within(a, b)`: paths that visit only these, `input` and `logits` aside."""
 
     nodes: tuple[NodeRef, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Edges(Node):
     """`edges { a -> b; b -[v]-> c -> logits }`: each chain lists each of its edges."""
 
     chains: tuple[Chain, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class EdgesFile(Node):
     """`edges("file.json", top: 200)`: a circuit in the EAP-IG/MIB format."""
 
@@ -124,7 +125,7 @@ class EdgesFile(Node):
     options: tuple[Argument, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RandomLike(Node):
     """`random_like(P, seed: 0)`."""
 
@@ -132,7 +133,7 @@ class RandomLike(Node):
     options: tuple[Argument, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RandomEdges(Node):
     """`random_edges(count: 40, like: P, seed: 0)`."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from pathdsl.errors import Span
@@ -11,9 +11,10 @@ from pathdsl.lang.ast.loops import Loop
 from pathdsl.lang.ast.nodes import Name, NodeRef, NodeSet, Position
 from pathdsl.lang.ast.paths import PathExpr
 from pathdsl.lang.ast.values import Call, Expr, Number
+from pathdsl.record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Field(Node):
     """`name = value` inside a block."""
 
@@ -22,7 +23,7 @@ class Field(Node):
     name_span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CircuitDecl(Node):
     """`circuit ioi "title" { … }`."""
 
@@ -31,7 +32,7 @@ class CircuitDecl(Node):
     fields: tuple[Field, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class UseDecl(Node):
     """`use "other.circuit"`."""
 
@@ -39,7 +40,7 @@ class UseDecl(Node):
     path_span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ModelDecl(Node):
     """`model gpt2 = hf("id", revision: "…", dtype: float32)`."""
 
@@ -47,7 +48,7 @@ class ModelDecl(Node):
     source: Call
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Condition(Node):
     """`n_demos >= 4`, or `ok(reference) == 1` where `left` is a metric called with a run."""
 
@@ -56,7 +57,7 @@ class Condition(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class TaskDecl(Node):
     """`task ioi { … }`, or `task abba = ioi where template == "abba"` (then `base` is set).
 
@@ -83,7 +84,7 @@ class TaskDecl(Node):
         return (Condition(left=self.where_field, relation="==", value=self.where_value, span=span),)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class GroupDecl(Node):
     """`group induction @S2 = { a5.h5, a5.h8 }`."""
 
@@ -92,7 +93,7 @@ class GroupDecl(Node):
     nodes: NodeSet
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PathDecl(Node):
     """`path main = input ~> a9.h9 ~> logits`."""
 
@@ -100,7 +101,7 @@ class PathDecl(Node):
     path: PathExpr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MetricDecl(Node):
     """`metric LD on ioi @S2: logits = logit(io) - logit(s)`; `at` is the position it reads."""
 
@@ -111,7 +112,7 @@ class MetricDecl(Node):
     at: Position | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LetDecl(Node):
     """`let direct for h in attn: logits = mean(…)`."""
 
@@ -121,7 +122,7 @@ class LetDecl(Node):
     expression: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Action(Node):
     """One line of an `intervene` block: `verb` is pattern, block, zero, scale, set or add.
 
@@ -142,7 +143,7 @@ class Action(Node):
         return self.verb not in ("scale", "set", "add")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class InterveneDecl(Node):
     """`intervene repair { … }`."""
 
@@ -150,7 +151,7 @@ class InterveneDecl(Node):
     actions: tuple[Action, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ClaimDecl(Node):
     """`claim NAME [for v in SET]: A REL B [within D] [at C% confidence] [by M] [expect V]`."""
 
@@ -172,7 +173,7 @@ Statement = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class File(Node):
     """One parsed file: its statements in the author's order.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from pathdsl.errors import Span
@@ -10,9 +10,10 @@ from pathdsl.lang.ast.base import Argument, Node
 from pathdsl.lang.ast.loops import Loop
 from pathdsl.lang.ast.nodes import Name, NodeRef, Position, Windows
 from pathdsl.lang.ast.paths import PathExpr
+from pathdsl.record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Number(Node):
     """A number; `80%` has value 0.8 and `percent` set. `written` keeps the author's spelling."""
 
@@ -22,35 +23,35 @@ class Number(Node):
     written: str = field(compare=False, default="")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class String(Node):
     """A quoted text, unescaped."""
 
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Bool(Node):
     """`true` or `false`."""
 
     value: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ListValue(Node):
     """`[IO, S1, S2]`."""
 
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MapValue(Node):
     """`{ a9.h0: backup_mover }`: only as the `given:` of a score."""
 
     items: tuple[tuple[NodeRef, NodeRef], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Call(Node):
     """`name(args)`: a loader, generator, treated value, statistic, metric of a run, method.
 
@@ -65,7 +66,7 @@ class Call(Node):
     name_span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AttentionArgs(Node):
     """`attention(a9.h9, END -> IO)`: the mass that `head` at `query` puts on `key`."""
 
@@ -74,7 +75,7 @@ class AttentionArgs(Node):
     key: Position
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PlainRun(Node):
     """`reference` or `treated`; `under` is the intervention of `RUN with NAME`.
 
@@ -91,7 +92,7 @@ class PlainRun(Node):
         return () if self.under is None else (self.under, *self.also)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PathRun(Node):
     """`treat(P, scope: S, treated: zero)` or `keep(P, …)`; `options` are the keyword arguments."""
 
@@ -107,7 +108,7 @@ class PathRun(Node):
         return () if self.under is None else (self.under, *self.also)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Score(Node):
     """`faithfulness(P, as: ratio)` and the other scores of a path set (or of two, or of a run).
 
@@ -122,7 +123,7 @@ class Score(Node):
     name_span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Subscript(Node):
     """`direct[a9.h9]`: one member of a `let … for`.
 
@@ -134,7 +135,7 @@ class Subscript(Node):
     more: tuple[NodeRef | Position | Number, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OverMembers(Node):
     """`h in attn: effect(through(h)) < -0.1`: what a function over members takes.
 
@@ -152,14 +153,14 @@ class OverMembers(Node):
         return (self.value,) if self.bound is None else (self.value, self.bound)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Unary(Node):
     """`-x`."""
 
     operand: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Binary(Node):
     """`a + b` and the like; `^` is power."""
 
@@ -168,7 +169,7 @@ class Binary(Node):
     right: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Bracket(Node):
     """`( x )` as written."""
 

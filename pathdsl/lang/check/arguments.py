@@ -14,6 +14,7 @@ from typing import TypeGuard
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
+from pathdsl.lang.elsewhere import elsewhere
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import KNOCKOUTS, TREATED, Kind, Parameter, Signature, literal
 from pathdsl.lang.spelling import position_text
@@ -25,8 +26,8 @@ def unknown_word(word: str, known: Iterable[str], span: Span, what: str) -> Faul
     """A fault unless the word is one of a closed list."""
     known = tuple(known)
     if word not in known:
-        message, help = f"no {what} is called `{word}`", suggestion(word, known)
-        yield fault("PD110", message, span, f"not a {what}", help=help)
+        message = f"no {what} is called `{word}`"
+        yield fault("PD110", message, span, f"not a {what}", **suggestion(word, known, span))
 
 
 def check_arguments(
@@ -76,12 +77,12 @@ def _surplus(signature: Signature, argument: ast.Argument) -> Diagnostic:
     ]
     if argument.keyword:
         message = f"`{signature.name}` has no argument `{argument.keyword}`"
-        help = suggestion(argument.keyword, names)
+        repair = suggestion(argument.keyword, names, argument.span)
     else:
         count = len(signature.by_place)
         message = f"`{signature.name}` takes {count or 'no'} argument{'s' * (count != 1)} by place"
-        help = f"`{signature.example}`"
-    return fault("PD117", message, argument.span, "not an argument of it", help=help)
+        repair = {"help": f"`{signature.example}`", "fix": None}
+    return fault("PD117", message, argument.span, "not an argument of it", **repair)
 
 
 def check_value(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
@@ -105,8 +106,20 @@ def wrong(parameter: Parameter, value: ast.Node, wanted: str = "") -> Diagnostic
         f"`{parameter.name}` takes {wanted or parameter.kind.value}",
         value.span,
         "something else",
-        help=f"wanted {listed(parameter.choices)}" if parameter.choices else "",
+        help=f"wanted {listed(parameter.choices)}"
+        if parameter.choices
+        else _repair(parameter, value),
     )
+
+
+def _repair(parameter: Parameter, value: ast.Node) -> str:
+    """What was meant by another tool's word, or by an answer in the place of its column."""
+    match value:
+        case ast.Name(name=name):
+            return elsewhere(name)
+        case ast.String() if parameter.name == "answer":
+            return "answers stand in the rows: name their column, `logit(answer)`"
+    return ""
 
 
 def _text(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
@@ -224,7 +237,7 @@ def _word(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
             f"`{parameter.name}` cannot be `{word}`",
             value.span,
             f"wanted {listed(parameter.choices)}",
-            help=suggestion(str(word), parameter.choices),
+            **suggestion(str(word), parameter.choices, value.span),
         )
 
 
@@ -238,10 +251,10 @@ def check_column(scope: Scope, name: ast.Name, use: str) -> Faults:
         return
     other = next((kind for kind, names in known.items() if name.name in names), None)
     message = f"the data have no {use} column `{name.name}`"
-    label = f"is a {other} column" if other else "not a column of the task's generator"
+    label = f"is a {other} column" if other else "no such column"
     candidates = (*known[use], "next") if use == "token" else known[use]
-    help = suggestion(name.name, candidates) or _known(candidates)
-    yield fault("PD301", message, name.span, label, help=help)
+    repair = suggestion(name.name, candidates, name.span, _known(candidates))
+    yield fault("PD301", message, name.span, label, **repair)
 
 
 def _known(columns: Iterable[str]) -> str:
@@ -288,7 +301,7 @@ def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
                     f"the data have no prompt column `{name}`",
                     value.span,
                     "neither a prompt column nor a kind of treated value",
-                    help=suggestion(name, known) or _known(columns.prompts),
+                    **suggestion(name, known, value.span, _known(columns.prompts)),
                 )
         case ast.Call(name=name) if name in TREATED:
             yield from check_arguments(scope, TREATED[name], value.arguments, value.span)

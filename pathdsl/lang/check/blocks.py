@@ -24,8 +24,9 @@ from pathdsl.lang.check.scope import (
 from pathdsl.lang.check.where import check_where
 from pathdsl.lang.fence import outside
 from pathdsl.lang.needs import FIRST, release
+from pathdsl.lang.placeholders import MODEL, ROWS
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import fields_of, generator, generator_names
+from pathdsl.lang.serving import fields_of, generator, generator_names, is_bundled
 from pathdsl.lang.signatures.calls import (
     CIRCUIT_FIELDS,
     DATA_FILES,
@@ -89,7 +90,7 @@ def _fields(
                 f"a {block} has no field `{field.name}`",
                 field.name_span,
                 "not a field of it",
-                help=suggestion(field.name, known),
+                **suggestion(field.name, known, field.name_span),
             )
         elif parameter.name == "hypothesis":
             yield from _hypothesis(scope, field)
@@ -201,6 +202,16 @@ def check_model(scope: Scope, model: ast.ModelDecl) -> Faults:
     yield from unknown_word(source.name, LOADERS, source.name_span, "loader of models")
     if source.name in LOADERS:
         yield from check_arguments(scope, LOADERS[source.name], source.arguments, source.span)
+        first = source.arguments[0].value if source.arguments else None
+        if isinstance(first, ast.String) and first.value == MODEL:
+            yield fault(
+                "PD440",
+                f"`{MODEL}` stands for a model that is not named yet",
+                first.span,
+                "to be filled in",
+                help='the model of the circuit: `hf("openai-community/gpt2", revision: "…")`, '
+                '`folder("PATH")` or `bundled("ioi-mini")`',
+            )
 
 
 def check_task(scope: Scope, task: ast.TaskDecl) -> Faults:
@@ -307,7 +318,6 @@ def _derived(task: ast.TaskDecl, base: ast.Name) -> Faults:
 
 
 def _data(scope: Scope, value: ast.Node) -> Faults:
-    known = generator_names()
     if not isinstance(value, ast.Call):
         yield fault(
             "PD115",
@@ -321,8 +331,22 @@ def _data(scope: Scope, value: ast.Node) -> Faults:
         yield from _read_twice(value)
         first = value.arguments[0].value if value.arguments else None
         if isinstance(first, ast.String):
-            yield from check_file_named(scope, first.value, first.span)
-    elif known is not None:
+            lacking = list(check_file_named(scope, first.value, first.span))
+            if lacking and first.value == ROWS:
+                lacking = [
+                    fault(
+                        "PD440",
+                        f"`{ROWS}` stands for rows that are not named yet",
+                        first.span,
+                        "to be filled in",
+                        help='`jsonl("FILE")` or `csv("FILE")` with a column for each name of the '
+                        "task and its metric, or a generator, `ioi(take: 60, seed: 0)`",
+                    )
+                ]
+            yield from lacking
+    elif is_bundled(value.name):  # what packages have installed takes long to list
+        yield from _generator_arguments(value)
+    elif (known := generator_names()) is not None:
         names = (*known, *DATA_FILES)
         yield from unknown_word(value.name, names, value.name_span, "data source")
         yield from _generator_arguments(value)
@@ -368,7 +392,7 @@ def _generator_arguments(call: ast.Call) -> Faults:
                 f"`{call.name}` {shown}",
                 argument.span,
                 "not an argument of it",
-                help=suggestion(name, known),
+                **suggestion(name, known, argument.span),
             )
             continue
         value = literal(argument.value)

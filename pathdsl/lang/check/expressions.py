@@ -389,7 +389,7 @@ def _let(scope: Scope, name: ast.Name) -> Faults:
                 f"no let is named `{name.name}`",
                 name.span,
                 "not declared in this file or in one that it uses",
-                help=suggestion(name.name, [*program.lets, *program.metrics]),
+                **suggestion(name.name, [*program.lets, *program.metrics], name.span),
             )
     elif let.loop is not None:
         names = " and ".join(f"`{variable}`" for variable in let.loop.names)
@@ -435,7 +435,7 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
                 f"no metric or statistic is named `{call.name}`",
                 call.name_span,
                 "not declared in this file or in one that it uses",
-                help=suggestion(
+                **suggestion(
                     call.name,
                     [
                         *program.metrics,
@@ -443,8 +443,9 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
                         *P_VALUES,
                         *OVER_MEMBERS,
                         CORRELATION.name,
-                        *(name for name, one in SCORES.items() if not one.reserved),
+                        *SCORES,
                     ],
+                    call.name_span,
                 ),
             )
         return

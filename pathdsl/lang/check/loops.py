@@ -156,7 +156,7 @@ def _name(scope: Scope, item: ast.Name, name: str) -> Faults:
         f"no group, path, task, metric, let or position is named `{name}`",
         item.span,
         "not declared in this file or in one that it uses",
-        help=suggestion(name, known),
+        **suggestion(name, known, item.span),
     )
 
 
@@ -249,7 +249,7 @@ def _index(scope: Scope, part: ast.Node, items: tuple[Value, ...]) -> Faults:
         f"the list has no item `{source_text(scope.program, part)}`",
         part.span,
         "not among what the loop ranges over",
-        help=suggestion(label_of(part), labels),
+        **suggestion(label_of(part), labels, part.span),
     )
 
 

@@ -5,7 +5,9 @@ Source: docs/language.md, Nodes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
@@ -21,6 +23,7 @@ from pathdsl.lang.check.scope import (
     unknown,
 )
 from pathdsl.lang.loops import loops_of
+from pathdsl.lang.program import Program
 from pathdsl.lang.serving import fields_of, generator, known_positions
 from pathdsl.lang.signatures.calls import CIRCUIT_FILES, DATA_FILES, Kind, Parameter
 from pathdsl.lang.spelling import as_position, position_text
@@ -81,9 +84,19 @@ def check_position(scope: Scope, position: ast.Position) -> Faults:
         f"{where} position `{position.name}`",
         position.span,
         "neither listed in a task's `positions` nor marked by its generator",
-        help=suggestion(position.name, known or ["END"]),
+        **suggestion(position.name, known or ["END"], named_in(scope.program, position)),
         notes=("a position of the rows of a file is declared with `positions = [NAME]`",),
     )
+
+
+def named_in(program: Program, position: ast.Position) -> Span:
+    """Where the name stands in what was written as a position, `@ S2+1`."""
+    source, span = program.sources.get(position.span.path), position.span
+    text = source.text[span.start : span.end] if source is not None else ""
+    found = re.search(rf"(?<!\w){re.escape(position.name)}(?!\w)", text)
+    if found is None:
+        return span
+    return replace(span, start=span.start + found.start(), end=span.start + found.end())
 
 
 def _several_places(scope: Scope, position: ast.Position) -> Faults:

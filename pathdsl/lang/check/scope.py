@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
-from pathdsl.errors import Diagnostic, Severity, Span
+from pathdsl.errors import Diagnostic, Fix, Severity, Span
 from pathdsl.lang import ast
+from pathdsl.lang.elsewhere import elsewhere
 from pathdsl.lang.fence import outside
+from pathdsl.lang.headers import columns_in_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import Columns, columns_of
 from pathdsl.lang.signatures.kinds import Kind, Parameter
-from pathdsl.near import did_you_mean
+from pathdsl.near import nearest
+from pathdsl.record import record
 
 __all__ = [
     "Check",
@@ -39,7 +43,7 @@ Faults = Iterator[Diagnostic]
 Check = Callable[["Scope", Parameter, ast.Node], Faults]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Scope:
     """A program as one statement sees it; `checks` are those of a value of each kind.
 
@@ -68,8 +72,10 @@ class Scope:
 
     @property
     def columns(self) -> Columns | None:
-        """The columns of the scope's task, where they are known without reading data."""
-        return columns_of(self.program, self.task) if self.task is not None else None
+        """The columns of the scope's task, where they are known without reading all rows."""
+        if self.task is None:
+            return None
+        return columns_of(self.program, self.task) or columns_in_file(self.program, self.task)
 
 
 def fault(
@@ -80,6 +86,7 @@ def fault(
     *,
     labels: Iterable[tuple[Span, str]] = (),
     help: str = "",
+    fix: Fix | None = None,
     notes: Iterable[str] = (),
     severity: Severity = Severity.ERROR,
 ) -> Diagnostic:
@@ -91,6 +98,7 @@ def fault(
         label=label,
         labels=tuple(labels),
         help=help,
+        fix=fix,
         notes=tuple(notes),
         severity=severity,
     )
@@ -111,11 +119,26 @@ def listed(names: Iterable[str], word: str = "or") -> str:
     return f" {word} ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """ "did you mean `x`?", or the few words there are, or nothing."""
+class Repair(TypedDict):
+    """What a diagnostic says that would work, for people and for programs."""
+
+    help: str
+    fix: Fix | None
+
+
+def suggestion(name: str, known: Iterable[str], span: Span, otherwise: str = "") -> Repair:
+    """ "did you mean `x`?" with the word to put in place; how another tool's word is written here;
+    or the few words there are.
+
+    `span` begins with the misspelt name; `otherwise`: what is said where there are many words.
+    """
     names = list(dict.fromkeys(known))
+    for right in nearest(name, names):
+        place = replace(span, end=span.start + len(name))
+        fix = Fix(span=place, was=name, text=right)
+        return {"help": f"did you mean `{right}`?", "fix": fix}
     few = f"known: {listed(names)}" if 0 < len(names) <= 12 else ""
-    return did_you_mean(name, names, most=1) or few
+    return {"help": elsewhere(name) or few or otherwise, "fix": None}
 
 
 def with_article(kind: str) -> str:
@@ -156,7 +179,7 @@ def unknown(
         f"no {' or '.join(kinds)} is named `{name.name}`",
         name.span,
         "not declared in this file or in one that it uses",
-        help=suggestion(name.name, candidates),
+        **suggestion(name.name, candidates, name.span),
     )
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from pathdsl.errors import Diagnostic
+from pathdsl.errors import Diagnostic, Fix
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments, check_value, unknown_word
 from pathdsl.lang.check.blocks import check_circuit, check_model, check_task, check_whole
@@ -35,7 +35,7 @@ from pathdsl.lang.program import Declaration, Program
 from pathdsl.lang.signatures.kinds import Kind, Parameter
 from pathdsl.lang.signatures.methods import METHODS, strictness
 
-__all__ = ["check", "too_deep"]
+__all__ = ["check", "check_statement", "too_deep"]
 
 _CONFIDENCE = Parameter(name="confidence", kind=Kind.NUMBER, least=0.0, most=1.0, open_ends=True)
 
@@ -58,6 +58,22 @@ def check(program: Program) -> list[Diagnostic]:
     for declaration in program.declarations():
         faults += _declaration(scope, declaration)
     return list(dict.fromkeys(faults))
+
+
+def check_statement(program: Program, statement: ast.Statement) -> list[Diagnostic]:
+    """The faults that `check` finds in one statement, without those of the program as a whole.
+
+    Raises RecursionError where it names what is defined by itself.
+    """
+    scope = Scope(program=program, checks=CHECKS)
+    match statement:
+        case ast.UseDecl():
+            return []
+        case ast.CircuitDecl():
+            found = check_circuit(scope, statement)
+        case _:
+            found = _declaration(scope, statement)
+    return list(dict.fromkeys(found))
 
 
 def too_deep(program: Program) -> list[Diagnostic]:
@@ -116,7 +132,9 @@ def _confidence(scope: Scope, confidence: ast.Number) -> Faults:
         value = confidence.value
         whole = problem.code == "PD116" and 1 < value < 100 and not confidence.percent
         help = f"`at {value:g}% confidence`" if whole else "`at 95% confidence`"
-        yield fault(problem.code, problem.message, problem.span, problem.label, help=help)
+        meant = f"{value:g}%" if whole else "95%"
+        fix = Fix(span=confidence.span, was=confidence.written, text=meant)
+        yield fault(problem.code, problem.message, problem.span, problem.label, help=help, fix=fix)
 
 
 def _methods(scope: Scope, methods: tuple[ast.Call, ...]) -> Faults:

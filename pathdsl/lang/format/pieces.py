@@ -14,6 +14,8 @@ from typing import Literal
 
 from lark import Token, Tree
 
+from pathdsl.record import record
+
 _COMMENT = re.compile(r"#[^\r\n]*|\n")
 _CLOSERS = frozenset(")]}")
 
@@ -34,7 +36,7 @@ _LAID_OUT = {"group_set": "member", "edges": "edge_chain", "block": "field",
 Role = Literal["", "open", "item", "close"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Comment:
     """`# text` without blanks at its end; `own` when it has its line for itself."""
 

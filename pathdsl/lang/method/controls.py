@@ -24,6 +24,7 @@ from pathdsl.lang.serving import named_option
 from pathdsl.lang.signatures.relations import Asks
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip
+from pathdsl.record import record
 
 __all__ = ["Controls", "check_control", "controls_of"]
 
@@ -54,7 +55,7 @@ class _Claim:
         return self.said.turned if self.refuted else self.said
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Controls:
     """Which claims are controls of which, by declared names.
 

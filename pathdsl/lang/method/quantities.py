@@ -36,6 +36,7 @@ from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.signatures.statistics import STATISTICS
 from pathdsl.lang.spelling import position_text
 from pathdsl.lang.walk import compared, quantities, strip
+from pathdsl.record import record
 
 __all__ = ["Fact", "Quantities", "Said", "Term", "quantities_of"]
 
@@ -64,7 +65,7 @@ class Term:
     imitated: Term = field(init=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Fact:
     """What a measured term is: a score, or a metric of a run, which then has the name "".
 
@@ -95,7 +96,7 @@ class _Sum:
         return _Sum(terms=terms, number=self.number * number)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Said:
     """A claim as `terms`, each with its factor, whose sum `asks` for a side of a `number`.
 

@@ -6,11 +6,13 @@ Both examples run as tests: the first must give the code, the second must not.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from pathdsl.record import record
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@record
 class Example:
     """Text of `example.circuit`, files beside it, and the command that shows the point.
 
@@ -23,7 +25,7 @@ class Example:
     command: Literal["lint", "plan", "check"] = "lint"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Page:
     """One code: `name` is kebab-case and names the fault; `summary` is one sentence.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.sample import HEAD, MODEL
 
 
 def _page(code: str, name: str, summary: str, why: str, repair: str, failing: str, passing: str
@@ -56,7 +57,7 @@ PAGES: tuple[Page, ...] = (
         "statements below.",
         "Add the closing quote; write `\\n` for a line break and `\\\"` for a quote inside.",
         'circuit ioi "Indirect object identification\n',
-        'circuit ioi "Indirect object identification"\n',
+        'circuit ioi "Indirect object identification" { language = 1 }\n' + MODEL,
     ),
     _page(
         "PD005", "sign-of-another-language",
@@ -93,8 +94,8 @@ PAGES: tuple[Page, ...] = (
         "Such a statement is no longer read by anybody, and every later step would have to walk a "
         "tree of that depth. A chain `a - b - c` is as deep as it is long.",
         "Give the parts names of their own, with `path` or `let`.",
-        "let deep = " + "(" * 201 + "1" + ")" * 201 + "\n",
-        "let deep = " + "(" * 20 + "1" + ")" * 20 + "\n",
+        "path deep = " + "(" * 201 + "m0 -> logits" + ")" * 201 + "\n",
+        "path deep = " + "(" * 20 + "m0 -> logits" + ")" * 20 + "\n",
     ),
     Page(
         code="PD009", name="file-not-readable",
@@ -109,8 +110,8 @@ PAGES: tuple[Page, ...] = (
         "A `.circuit` file is UTF-8 text; a control character is most often a sign that a binary "
         "file was named by mistake.",
         "Save the file as UTF-8, or name another file.",
-        "let x = 1\n# \x00\n",
-        "let x = 1\n",
+        "path direct = m0 -> logits\n# \x00\n",
+        "path direct = m0 -> logits\n",
     ),
     Page(
         code="PD011", name="file-too-big",
@@ -127,8 +128,8 @@ PAGES: tuple[Page, ...] = (
         "Layers, counts and seeds are whole numbers of at most 18 digits; a confidence is a "
         "percentage; a `%` touches its number.",
         "Write `at 95% confidence`, `window(3)`, `a[7..9].h*`.",
-        "claim c: 1 > 0 at 95 confidence\n",
-        "claim c: 1 > 0 at 95% confidence\n",
+        HEAD + "claim c: mean(LD(reference)) > 0 at 95 confidence\n",
+        HEAD + "claim c: mean(LD(reference)) > 0 at 95% confidence\n",
     ),
     _page(
         "PD013", "separator-missing",
@@ -137,7 +138,7 @@ PAGES: tuple[Page, ...] = (
         "would go unseen.",
         "Put `;` or a line break between them.",
         'circuit ioi { language = 1 cite = "arXiv:2211.00593" }\n',
-        'circuit ioi { language = 1; cite = "arXiv:2211.00593" }\n',
+        'circuit ioi { language = 1; cite = "arXiv:2211.00593" }\n' + MODEL,
     ),
     _page(
         "PD014", "statement-unfinished",
@@ -153,8 +154,8 @@ PAGES: tuple[Page, ...] = (
         "Keywords at column 1 are how the parser finds the next statement when one is broken, and "
         "how readers and `grep` find them.",
         "Start a new line with the keyword, without indentation.",
-        "let x = 1 let y = 2\n",
-        "let x = 1\nlet y = 2\n",
+        "group one = { a0.h1 } group two = { a0.h2 }\n",
+        "group one = { a0.h1 }\ngroup two = { a0.h2 }\n",
     ),
     _page(
         "PD016", "unknown-escape",
@@ -164,7 +165,7 @@ PAGES: tuple[Page, ...] = (
         "backslashes than meant as written.",
         "Write `\\\\` for a backslash; paths of files use `/` everywhere.",
         'circuit ioi "part\\a"\n',
-        'circuit ioi "part/a"\n',
+        'circuit ioi "part/a" { language = 1 }\n' + MODEL,
     ),
     _page(
         "PD017", "range-backwards",
@@ -180,15 +181,15 @@ PAGES: tuple[Page, ...] = (
         "One of the two would have to be ignored, and a reader could not tell which.",
         "Remove one of them.",
         "circuit ioi { language = 1; language = 1 }\n",
-        "circuit ioi { language = 1 }\n",
+        "circuit ioi { language = 1 }\n" + MODEL,
     ),
     _page(
         "PD019", "part-out-of-place",
         "An argument without a name follows one with a name, or `within` follows another sign.",
         "Arguments with a name come last; `within` is the tolerance of `~=` and of nothing else.",
         "Move the argument to the front; write `~=` where a tolerance is meant.",
-        "claim c: 1 > 0 within 0.1\n",
-        "claim c: 1 ~= 1 within 0.1\n",
+        HEAD + "claim c: mean(LD(reference)) > 3 within 0.1\n",
+        HEAD + "claim c: mean(LD(reference)) ~= 3 within 0.1 at 95% confidence\n",
     ),
     _page(
         "PD020", "malformed-section",
@@ -238,6 +239,6 @@ PAGES: tuple[Page, ...] = (
         why="It has a form that this version cannot read; all other faults would follow from that.",
         repair="Install the version that the file names, or a later one.",
         failing=Example(text='circuit ioi { language = 1; needs = "9999.0" }\nlet x = new form\n'),
-        passing=Example(text='circuit ioi { language = 1; needs = "0.1" }\n'),
+        passing=Example(text='circuit ioi { language = 1; needs = "0.1" }\n' + MODEL),
     ),
 )  # fmt: skip

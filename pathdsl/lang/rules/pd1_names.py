@@ -7,7 +7,7 @@ from pathdsl.lang.rules.sample import sample
 
 __all__ = ["NAME_PAGES"]
 
-_OTHER = "group movers @END = { a9.h9, a9.h6 }\n"
+_OTHER = "group movers @END = { a3.h1, a3.h2 }\n"
 
 NAME_PAGES: tuple[Page, ...] = (
     Page(
@@ -20,20 +20,20 @@ NAME_PAGES: tuple[Page, ...] = (
         ),
         repair="Correct the spelling, declare the name, or `use` the file that declares it.",
         failing=sample(
-            "group movers @END = { a9.h9, a9.h6 }", "let kept = mean(LD(keep(through(mover))))"
+            "group movers @END = { a3.h1, a3.h2 }", "let kept = mean(LD(keep(through(mover))))"
         ),
         passing=sample(
-            "group movers @END = { a9.h9, a9.h6 }", "let kept = mean(LD(keep(through(movers))))"
+            "group movers @END = { a3.h1, a3.h2 }", "let kept = mean(LD(keep(through(movers))))"
         ),
     ),
     Page(
         code="PD102",
         name="reserved-name",
         summary="A declaration takes a word of the language, a built-in function or a node.",
-        why="`mean` or `a9` would mean two things, and a reader could not tell which.",
+        why="`mean` or `a3` would mean two things, and a reader could not tell which.",
         repair="Choose another name.",
-        failing=sample("group m5 = { a5.h1 }", "let kept = mean(LD(keep(through(m5))))"),
-        passing=sample("group early = { a5.h1 }", "let kept = mean(LD(keep(through(early))))"),
+        failing=sample("group m1 = { a1.h0 }", "let kept = mean(LD(keep(through(m1))))"),
+        passing=sample("group early = { a1.h0 }", "let kept = mean(LD(keep(through(early))))"),
     ),
     Page(
         code="PD103",
@@ -59,8 +59,8 @@ NAME_PAGES: tuple[Page, ...] = (
         why="What is declared and not used is often a misspelling, or a claim that was forgotten. "
         "A loop without its variable says one thing as often as it has members.",
         repair="Use the name, or leave the declaration or the loop out.",
-        failing=sample("group movers = { a9.h9 }", "let kept = mean(LD(keep(through(a9.h9))))"),
-        passing=sample("group movers = { a9.h9 }", "let kept = mean(LD(keep(through(movers))))"),
+        failing=sample("group movers = { a3.h1 }", "let kept = mean(LD(keep(through(a3.h1))))"),
+        passing=sample("group movers = { a3.h1 }", "let kept = mean(LD(keep(through(movers))))"),
     ),
     Page(
         code="PD105",
@@ -85,7 +85,11 @@ NAME_PAGES: tuple[Page, ...] = (
             'use "movers.circuit"',
             files={"movers.circuit": 'use "example.circuit"\n' + _OTHER},
         ),
-        passing=sample('use "movers.circuit"', files={"movers.circuit": _OTHER}),
+        passing=sample(
+            'use "movers.circuit"',
+            "let kept = mean(LD(keep(through(movers))))",
+            files={"movers.circuit": _OTHER},
+        ),
     ),
     Page(
         code="PD107",
@@ -94,10 +98,10 @@ NAME_PAGES: tuple[Page, ...] = (
         why="Inside the loop the name would mean something else than outside.",
         repair="Rename the variable.",
         failing=sample(
-            "group h = { a9.h9, a9.h6 }", "let effects for h in h = mean(LD(treat(h -> logits)))"
+            "group h = { a3.h1, a3.h2 }", "let effects for h in h = mean(LD(treat(h -> logits)))"
         ),
         passing=sample(
-            "group movers = { a9.h9, a9.h6 }",
+            "group movers = { a3.h1, a3.h2 }",
             "let effects for h in movers = mean(LD(treat(h -> logits)))",
         ),
     ),
@@ -116,8 +120,8 @@ NAME_PAGES: tuple[Page, ...] = (
         summary="A position is neither `END`, nor listed by a task, nor marked by its generator.",
         why="A node at a position that no prompt has would be on no path.",
         repair="Correct the spelling, or list the name: `positions = [S2]`.",
-        failing=sample("group copies @S3 = { a5.h5 }", "let k = mean(LD(keep(through(copies))))"),
-        passing=sample("group copies @S2 = { a5.h5 }", "let k = mean(LD(keep(through(copies))))"),
+        failing=sample("group copies @S3 = { a1.h0 }", "let k = mean(LD(keep(through(copies))))"),
+        passing=sample("group copies @S2 = { a1.h0 }", "let k = mean(LD(keep(through(copies))))"),
     ),
     Page(
         code="PD133",

@@ -7,7 +7,7 @@ from pathdsl.lang.rules.sample import sample
 
 __all__ = ["ARROW_PAGES", "PATH_PAGES"]
 
-_MOVERS = "group movers = { a9.h9, a9.h6 }"
+_MOVERS = "group movers = { a3.h1, a3.h2 }"
 
 PATH_PAGES: tuple[Page, ...] = (
     Page(
@@ -19,8 +19,8 @@ PATH_PAGES: tuple[Page, ...] = (
             "of the set. A path through A and b is gone in the first case and stays in the second."
         ),
         repair="Write `through(A) - through(B)` for paths or `{A, except b}` for nodes.",
-        failing=sample(_MOVERS, "let kept = mean(LD(keep(movers - a9.h6)))"),
-        passing=sample(_MOVERS, "let kept = mean(LD(keep(through(movers) - through(a9.h6))))"),
+        failing=sample(_MOVERS, "let kept = mean(LD(keep(movers - a3.h2)))"),
+        passing=sample(_MOVERS, "let kept = mean(LD(keep(through(movers) - through(a3.h2))))"),
     ),
     Page(
         code="PD121",
@@ -29,21 +29,21 @@ PATH_PAGES: tuple[Page, ...] = (
         why="A group's position belongs to each member, wherever the group is written.",
         repair="Leave one of the two out, or declare a second group.",
         failing=sample(
-            "group copies @S2 = { a5.h5, a5.h8 }", "let k = mean(LD(keep(through(copies@END))))"
+            "group copies @S2 = { a1.h0, a1.h0 }", "let k = mean(LD(keep(through(copies@END))))"
         ),
         passing=sample(
-            "group copies = { a5.h5, a5.h8 }", "let k = mean(LD(keep(through(copies@END))))"
+            "group copies = { a1.h0, a1.h0 }", "let k = mean(LD(keep(through(copies@END))))"
         ),
     ),
     Page(
         code="PD123",
         name="mark-outside-paths",
-        summary="`r5` stands where a node is wanted.",
+        summary="`r2` stands where a node is wanted.",
         why="The residual stream as it enters a layer is no component but a mark on the edge that "
         "crosses it, and every path crosses each once.",
-        repair="Write `through(r5@S2)`, or put it between two arrows: `A -> r5@S2 -> B`.",
-        failing=sample("let kept = mean(LD(keep(r5@S2)))"),
-        passing=sample("let kept = mean(LD(keep(through(r5@S2))))"),
+        repair="Write `through(r2@S2)`, or put it between two arrows: `A -> r2@S2 -> B`.",
+        failing=sample("let kept = mean(LD(keep(r2@S2)))"),
+        passing=sample("let kept = mean(LD(keep(through(r2@S2))))"),
     ),
     Page(
         code="PD124",
@@ -51,8 +51,8 @@ PATH_PAGES: tuple[Page, ...] = (
         summary="`logits` gets an `@`.",
         why="It is reached at the position that the metric reads.",
         repair="Put the position on the metric: `metric LD @S2 = logit(io) - logit(s)`.",
-        failing=sample("let kept = mean(LD(keep(a9.h9 -> logits@END)))"),
-        passing=sample("let kept = mean(LD(keep(a9.h9 -> logits)))"),
+        failing=sample("let kept = mean(LD(keep(a3.h1 -> logits@END)))"),
+        passing=sample("let kept = mean(LD(keep(a3.h1 -> logits)))"),
     ),
     Page(
         code="PD125",
@@ -69,8 +69,8 @@ PATH_PAGES: tuple[Page, ...] = (
         summary="A complete path set stands as a step inside a chain.",
         why="`through`, `within`, `edges`, `&`, `-` and the like run from input to logits already.",
         repair="Combine it outside the chain: `(A -> B) & through(C)`.",
-        failing=sample("let k = mean(LD(keep(a0.h1 -> through(a9.h9))))"),
-        passing=sample("let k = mean(LD(keep((a0.h1 ~> logits) & through(a9.h9))))"),
+        failing=sample("let k = mean(LD(keep(a0.h1 -> through(a3.h1))))"),
+        passing=sample("let k = mean(LD(keep((a0.h1 ~> logits) & through(a3.h1))))"),
     ),
 )
 

@@ -15,8 +15,8 @@ WORD_PAGES: tuple[Page, ...] = (
         summary="A word is not one of a closed list: a loader, generator, unit, option, method.",
         why="A file is data: it can name only what the program or an installed package provides.",
         repair="Take one of the words that the message lists.",
-        failing=sample("let share = faithfulness(through(a9.h9), as: recoverd)"),
-        passing=sample("let share = faithfulness(through(a9.h9), as: recovered)"),
+        failing=sample("let share = faithfulness(through(a3.h1), as: recoverd)"),
+        passing=sample("let share = faithfulness(through(a3.h1), as: recovered)"),
     ),
     Page(
         code="PD111",
@@ -25,7 +25,7 @@ WORD_PAGES: tuple[Page, ...] = (
         why="A path is a set of paths, a group a set of nodes, a metric a number per run.",
         repair="Use a name of the wanted kind; a metric is measured on a run: `LD(reference)`.",
         failing=sample("let kept = mean(LD(keep(through(LD))))"),
-        passing=sample("let kept = mean(LD(keep(through(a9.h9))))"),
+        passing=sample("let kept = mean(LD(keep(through(a3.h1))))"),
     ),
     Page(
         code="PD112",
@@ -42,8 +42,8 @@ WORD_PAGES: tuple[Page, ...] = (
         summary="A call, a task or a claim lacks something that has no default.",
         why="An argument that can change the verdict has no silent default.",
         repair="Give it; the message shows an example.",
-        failing=sample("let gap = completeness(through(a9.h9))"),
-        passing=sample("let gap = completeness(through(a9.h9), knockouts: random(100, seed: 0))"),
+        failing=sample("let gap = completeness(through(a3.h1))"),
+        passing=sample("let gap = completeness(through(a3.h1), knockouts: random(100, seed: 0))"),
     ),
     Page(
         code="PD114",
@@ -60,8 +60,8 @@ WORD_PAGES: tuple[Page, ...] = (
         summary="A value is of another kind than its place takes.",
         why="A text cannot stand for a number, a run for a quantity, or a score for a path set.",
         repair="Write what the message asks for.",
-        failing=sample("let share = chance(faithfulness(through(a9.h9)), among: 99.5)"),
-        passing=sample("let share = chance(faithfulness(through(a9.h9)), among: 100)"),
+        failing=sample("let share = chance(faithfulness(through(a3.h1)), among: 99.5)"),
+        passing=sample("let share = chance(faithfulness(through(a3.h1)), among: 100)"),
     ),
     Page(
         code="PD116",
@@ -69,8 +69,8 @@ WORD_PAGES: tuple[Page, ...] = (
         summary="A number lies outside what its place allows, or a range is empty.",
         why="No prompt, no draw or no position would be left.",
         repair="Take a number from the range in the message.",
-        failing=sample("let share = completeness(through(a9.h9), knockouts: random(0, seed: 0))"),
-        passing=sample("let share = completeness(through(a9.h9), knockouts: random(50, seed: 0))"),
+        failing=sample("let share = completeness(through(a3.h1), knockouts: random(0, seed: 0))"),
+        passing=sample("let share = completeness(through(a3.h1), knockouts: random(50, seed: 0))"),
     ),
     Page(
         code="PD117",
@@ -78,8 +78,8 @@ WORD_PAGES: tuple[Page, ...] = (
         summary="A call has no such argument, or fewer of them.",
         why="A misspelt argument would silently leave its default in place.",
         repair="Correct the spelling; the message shows what there is.",
-        failing=sample("let share = faithfulness(through(a9.h9), kind: ratio)"),
-        passing=sample("let share = faithfulness(through(a9.h9), as: ratio)"),
+        failing=sample("let share = faithfulness(through(a3.h1), kind: ratio)"),
+        passing=sample("let share = faithfulness(through(a3.h1), as: ratio)"),
     ),
     Page(
         code="PD118",
@@ -87,8 +87,8 @@ WORD_PAGES: tuple[Page, ...] = (
         summary="A file that judges something has a model and at most one circuit block.",
         why="A claim without a model cannot be run.",
         repair="Declare one, `model gpt2 = hf(…)`. Of several each task names its own.",
-        failing=whole(CIRCUIT, TASK, METRIC, "let kept = mean(LD(keep(through(a9.h9))))"),
-        passing=whole(CIRCUIT, MODEL, TASK, METRIC, "let kept = mean(LD(keep(through(a9.h9))))"),
+        failing=whole(CIRCUIT, TASK, METRIC, "let kept = mean(LD(keep(through(a3.h1))))"),
+        passing=whole(CIRCUIT, MODEL, TASK, METRIC, "let kept = mean(LD(keep(through(a3.h1))))"),
     ),
     Page(
         code="PD119",
@@ -113,13 +113,13 @@ WORD_PAGES: tuple[Page, ...] = (
         name="members-of-a-let",
         summary="A `let … for` is used without saying which member, or a plain `let` with one.",
         why="A let with a loop has one value per member, a plain one has a single value.",
-        repair="Write `effects[a9.h9]` for the first, `effects` for the second.",
+        repair="Write `effects[a3.h1]` for the first, `effects` for the second.",
         failing=sample(
-            "let effects for h in a9.h* = mean(LD(treat(h -> logits)))", "let twice = 2 * effects"
+            "let effects for h in a3.h* = mean(LD(treat(h -> logits)))", "let twice = 2 * effects"
         ),
         passing=sample(
-            "let effects for h in a9.h* = mean(LD(treat(h -> logits)))",
-            "let twice = 2 * effects[a9.h9]",
+            "let effects for h in a3.h* = mean(LD(treat(h -> logits)))",
+            "let twice = 2 * effects[a3.h1]",
         ),
     ),
     Page(
@@ -129,7 +129,7 @@ WORD_PAGES: tuple[Page, ...] = (
         why="Only an `edges` set says which edges can be left out one by one.",
         repair="Judge an `edges { … }` set, or name the edges with `over: edges { … }`.",
         failing=sample("let least = minimality(a0.h1 ~> a1.h0, per: edge)"),
-        passing=sample("let least = minimality(edges { a0.h1 -> logits }, per: edge)"),
+        passing=sample("let least = minimality(edges { input -> a0.h1 -> logits }, per: edge)"),
     ),
     Page(
         code="PD129",
@@ -138,11 +138,11 @@ WORD_PAGES: tuple[Page, ...] = (
         why="Only one of them could be followed.",
         repair="Leave one of them out.",
         failing=sample(
-            "claim positive for h in a9.h*: mean(LD(treat(h -> logits))) > 0 at 95% confidence "
+            "claim positive for h in a3.h*: mean(LD(treat(h -> logits))) > 0 at 95% confidence "
             "by holm() by bh()"
         ),
         passing=sample(
-            "claim positive for h in a9.h*: mean(LD(treat(h -> logits))) > 0 at 95% confidence "
+            "claim positive for h in a3.h*: mean(LD(treat(h -> logits))) > 0 at 95% confidence "
             "by holm()"
         ),
     ),
@@ -179,12 +179,12 @@ WORD_PAGES: tuple[Page, ...] = (
         "per prompt. A family and a number per prompt have no pairs.",
         repair="Correlate two lets with one `for`, or two metrics of runs.",
         failing=sample(
-            "let direct for h in a9: logits = mean(LD(treat(h -> logits)))",
+            "let direct for h in a3: logits = mean(LD(treat(h -> logits)))",
             "let x = correlation(direct, LD(reference), by: pearson)",
         ),
         passing=sample(
-            "let direct for h in a9: logits = mean(LD(treat(h -> logits)))",
-            "let total for h in a9: logits = mean(LD(treat(through(h))))",
+            "let direct for h in a3: logits = mean(LD(treat(h -> logits)))",
+            "let total for h in a3: logits = mean(LD(treat(through(h))))",
             "let x = correlation(direct, total, by: pearson)",
         ),
     ),

@@ -18,8 +18,12 @@ def _check(*lines: str) -> Example:
 
 
 def _span(span: str) -> Example:
-    rows = example(rows_text({"positions": {"S1": [5, 6], "S2": 12}}), "treated = other")
-    return replace(rows, text=f"{rows.text}let k = effect(through(m0@{span}))\n")
+    rows = example(
+        rows_text({"positions": {"S1": [5, 6], "S2": 12}}),
+        "treated = other",
+        "positions = [S1, S2]",
+    )
+    return replace(rows, text=f"{rows.text}let moved = effect(through(m0@{span}))\n")
 
 
 PROMPT_PAGES: tuple[Page, ...] = (

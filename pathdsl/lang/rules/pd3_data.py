@@ -302,7 +302,9 @@ _POSITIONS: tuple[Page, ...] = (
         why="It must be known on each prompt.",
         repair="Use a name that the message lists, or add this one to every row.",
         failing=example(rows_text(_PLACED), "treated = noise(at: [S1], scale: 3.0)"),
-        passing=example(rows_text(_PLACED), "treated = noise(at: [S2], scale: 3.0)"),
+        passing=example(
+            rows_text(_PLACED), "treated = noise(at: [S2], scale: 3.0)", "positions = [S2]"
+        ),
     ),
     Page(
         code="PD347",

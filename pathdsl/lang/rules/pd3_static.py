@@ -47,9 +47,9 @@ STATIC_PAGES: tuple[Page, ...] = (
             MODEL,
             TASK.replace("  treated   = prompt_abc\n", ""),
             METRIC,
-            "let kept = mean(LD(keep(through(a9.h9))))",
+            "let kept = mean(LD(keep(through(a3.h1))))",
         ),
-        passing=sample("let kept = mean(LD(keep(through(a9.h9))))"),
+        passing=sample("let kept = mean(LD(keep(through(a3.h1))))"),
     ),
     Page(
         code="PD303",

@@ -11,14 +11,14 @@ from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL
 __all__ = ["PAGES"]
 
 _ROWS = rows_text({"shots": 2}, {"shots": 4})
-_LET = "\nlet part = mean(LD(reference, task: part))\n"
+_LET = "\nlet part = mean(LD(reference, task: these))\n"
 
 
 def _part(where: str, command: Literal["lint", "plan"] = "plan", claim: str = "") -> Example:
     """A file with a task of two rows and a part of it."""
     task = (
         '\ntask own {\n  data = jsonl("rows.jsonl")\n  reference = prompt\n}\n'
-        f"\ntask part = own where {where}\n"
+        f"\ntask these = own where {where}\n"
     )
     text = CIRCUIT + MODEL + task + METRIC + "metric ok = top1(io)\n" + _LET + claim
     return Example(text=text, files={"rows.jsonl": _ROWS}, command=command)
@@ -62,9 +62,9 @@ PAGES: tuple[Page, ...] = (
         why="Of the rows on which the answer is the most likely token, the answer is the most "
         "likely token: such a claim holds of any model that is ever right.",
         repair="Claim it on all rows, or about another run: what a circuit does on these rows, "
-        "`accuracy(keep(P), task: part, answer: io)`.",
+        "`accuracy(keep(P), task: these, answer: io)`.",
         failing=_part(
-            "ok(reference) == 1", "plan", "\nclaim c: mean(LD(reference, task: part)) > 0"
+            "ok(reference) == 1", "plan", "\nclaim c: mean(LD(reference, task: these)) > 0"
         ),
         passing=_part(
             "ok(reference) == 1", "plan", "\nclaim c: mean(LD(reference, task: own)) > 0"

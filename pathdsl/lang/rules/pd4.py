@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathdsl.lang.rules.page import Page
+from pathdsl.lang.rules.pd4_formats import PAGES as FORMAT_PAGES
 from pathdsl.lang.rules.pd4_scores import PAGES as SCORE_PAGES
 from pathdsl.lang.rules.sample import CIRCUIT, MODEL, TASK, sample, whole
 
 PAGES: tuple[Page, ...] = (
     *SCORE_PAGES,
+    *FORMAT_PAGES,
     Page(
         code="PD401",
         name="mixed-units",
         summary="Quantities of different units are added, compared or divided.",
         why="A difference of logits plus a probability is a number without meaning.",
         repair="Compare like with like; the ratio of two quantities of one unit is unitless.",
-        failing=sample("claim same: mean(LD(reference)) <= faithfulness(through(a9.h9))"),
+        failing=sample("claim same: mean(LD(reference)) <= faithfulness(through(a3.h1))"),
         passing=sample(
-            "claim same: mean(LD(treated)) / mean(LD(reference)) <= faithfulness(through(a9.h9))"
+            "claim same: mean(LD(treated)) / mean(LD(reference)) <= faithfulness(through(a3.h1))"
         ),
     ),
     Page(
@@ -34,8 +36,8 @@ PAGES: tuple[Page, ...] = (
         summary="A percentage stands where logits or nats are wanted.",
         why="`80%` is the number 0.8, for `prob` and unitless quantities; 80% of what, otherwise?",
         repair="Divide by what it is a share of, or write a plain number.",
-        failing=sample("claim much: mean(LD(keep(through(a9.h9)))) >= 80%"),
-        passing=sample("claim much: mean(LD(keep(through(a9.h9)))) / mean(LD(reference)) >= 80%"),
+        failing=sample("claim much: mean(LD(keep(through(a3.h1)))) >= 80%"),
+        passing=sample("claim much: mean(LD(keep(through(a3.h1)))) / mean(LD(reference)) >= 80%"),
     ),
     Page(
         code="PD404",
@@ -43,9 +45,9 @@ PAGES: tuple[Page, ...] = (
         summary="A score names no metric, and not exactly one serves its task.",
         why="Logit difference and probability rank path sets differently.",
         repair="Name one: `faithfulness(P, metric: LD)`.",
-        failing=sample("metric P = prob(io)", "let share = faithfulness(through(a9.h9))"),
+        failing=sample("metric P = prob(io)", "let share = faithfulness(through(a3.h1))"),
         passing=sample(
-            "metric P = prob(io)", "let share = faithfulness(through(a9.h9), metric: LD)"
+            "metric P = prob(io)", "let share = faithfulness(through(a3.h1), metric: LD)"
         ),
     ),
     Page(

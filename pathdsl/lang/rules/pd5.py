@@ -9,12 +9,15 @@ from pathdsl.lang.rules.pd5_readings import READING_PAGES
 from pathdsl.lang.rules.pd5_vacuous import VACUOUS_PAGES
 from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, TASK, sample, whole
 
-_CLAIM = "claim enough: faithfulness(through(a9.h9)) >= 80% at 95% confidence"
-_LIKE = "claim control: faithfulness(random_like(through(a9.h9))) >= 80% expect refuted"
+_CLAIM = "claim enough: faithfulness(through(a3.h1)) >= 80% at 95% confidence"
+_LIKE = (
+    "claim control: faithfulness(random_like(through(a3.h1))) >= 80% at 95% confidence "
+    "expect refuted"
+)
 
 _STATED = CIRCUIT.replace("language = 1\n", "language   = 1\n  hypothesis = main\n")
-_SET = "\npath main = input ~> {a9.h6, a9.h9} ~> logits"
-_EACH = "claim each for h in {a9.h6, a9.h9}: effect(through(h)) < 0 at 95% confidence by holm()"
+_SET = "\npath main = input ~> {a3.h2, a3.h1} ~> logits"
+_EACH = "claim each for h in {a3.h2, a3.h1}: effect(through(h)) < 0 at 95% confidence by holm()"
 
 
 def _chosen(claim: str) -> Example:
@@ -102,7 +105,7 @@ PAGES: tuple[Page, ...] = (
         summary="A claim is judged by its estimate, without an interval.",
         why="Another draw of prompts might have fallen on the other side of the threshold.",
         repair="Add `at 95% confidence`.",
-        failing=sample("claim enough: faithfulness(through(a9.h9)) >= 80%"),
+        failing=sample("claim enough: faithfulness(through(a3.h1)) >= 80%"),
         passing=sample(_CLAIM),
     ),
     Page(
@@ -116,9 +119,9 @@ PAGES: tuple[Page, ...] = (
         "and controls, are counted once or not at all. Reports on several files count over them.",
         repair="Make one claim with `for` and `by holm()`, or `by bh()` where a share of false "
         "ones is acceptable.",
-        failing=sample("claim each for h in a9.h*: effect(h -> logits) < 0 at 95% confidence"),
+        failing=sample("claim each for h in a3.h*: effect(h -> logits) < 0 at 95% confidence"),
         passing=sample(
-            "claim each for h in a9.h*: effect(h -> logits) < 0 at 95% confidence by holm()"
+            "claim each for h in a3.h*: effect(h -> logits) < 0 at 95% confidence by holm()"
         ),
     ),
     Page(
@@ -141,9 +144,9 @@ PAGES: tuple[Page, ...] = (
         "200 simulations the interval missed the truth.",
         repair="Leave `split: false` out, unless a paper is to be followed to the letter.",
         failing=sample(
-            "let gap = completeness(through(a9.h9), knockouts: greedy(10), split: false)"
+            "let gap = completeness(through(a3.h1), knockouts: greedy(10), split: false)"
         ),
-        passing=sample("let gap = completeness(through(a9.h9), knockouts: greedy(10))"),
+        passing=sample("let gap = completeness(through(a3.h1), knockouts: greedy(10))"),
     ),
     Page(
         code="PD506",
@@ -191,9 +194,9 @@ PAGES: tuple[Page, ...] = (
             MODEL,
             _treated("mean(prompt_abc)"),
             METRIC,
-            "let kept = mean(LD(keep(a5.h5 -[v]-> a9.h9)))",
+            "let kept = mean(LD(keep(a1.h0 -[v]-> a3.h1)))",
         ),
-        passing=sample("let kept = mean(LD(keep(a5.h5 -[v]-> a9.h9)))"),
+        passing=sample("let kept = mean(LD(keep(a1.h0 -[v]-> a3.h1)))"),
     ),
     Page(
         code="PD510",
@@ -382,7 +385,7 @@ PAGES: tuple[Page, ...] = (
         repair="Claim something of the hypothesis, or name the set that is claimed.",
         failing=whole(_STATED, MODEL, TASK, METRIC, _SET, _EACH, _CLAIM),
         passing=whole(
-            _STATED, MODEL, TASK, METRIC, _SET, _EACH, _CLAIM.replace("through(a9.h9)", "main")
+            _STATED, MODEL, TASK, METRIC, _SET, _EACH, _CLAIM.replace("through(a3.h1)", "main")
         ),
     ),
     Page(

@@ -6,12 +6,12 @@ A record says what the checker knows of a method without running it. What comput
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathdsl.record import record
 
 __all__ = ["ATTRIBUTIONS", "HEAD_SLOTS", "RULES", "TO_REFERENCE", "AttributionRecord"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AttributionRecord:
     """One method.
 

@@ -15,7 +15,6 @@ Source: docs/language.md; a value after `name:` there (`among: 100`) is the defa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pathdsl.lang import ast
@@ -38,6 +37,7 @@ from pathdsl.lang.signatures.scores import RENAMED, SCORES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
 from pathdsl.lang.signatures.treated import TREATED_KINDS
 from pathdsl.lang.spelling import as_position
+from pathdsl.record import record
 
 __all__ = [
     "AVERAGES",
@@ -124,7 +124,7 @@ of its parent."""
 Lies = Literal["on the hub", "in a folder", "in pathdsl"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LoaderRecord(Signature):
     """What is known of a loader: where the files of its model lie."""
 
@@ -153,7 +153,7 @@ LOADERS = table(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DataFileRecord(Signature):
     """What is known of a kind of file of rows: whether its cells are texts, whatever they look."""
 
@@ -259,7 +259,7 @@ class Arguments(dict[str, object]):
         return value if isinstance(value, ast.Node) else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Filled:
     """A call with all its arguments: `greedy(10)` is name "greedy", steps 10, seed 0, runs 10, …"""
 

@@ -8,13 +8,14 @@ Source: docs/language.md, Parts of a task.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import ge, gt, le, lt
+
+from pathdsl.record import record
 
 __all__ = ["COMPARISONS", "Comparison"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Comparison:
     """What is known of a comparison.
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from pathdsl.lang.signatures.kinds import Unit
 from pathdsl.lang.signatures.measures import MEASURES
+from pathdsl.record import record
 
 __all__ = ["DISSIMILARITIES", "Dissimilarity"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Dissimilarity:
     """A distance between two runs on a prompt, after `by:`: of a metric's values, or a divergence.
 

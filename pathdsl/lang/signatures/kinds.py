@@ -5,11 +5,11 @@ The tables themselves are in `pathdsl.lang.signatures.calls`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, TypeVar
 
 from pathdsl.lang import ast
+from pathdsl.record import record
 
 __all__ = [
     "REQUIRED", "SEED", "UNITS", "Kind", "Parameter", "Signature", "Unit", "UnitRecord",
@@ -19,7 +19,7 @@ __all__ = [
 Unit = Literal["logits", "nats", "prob", "none"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class UnitRecord:
     """What is known of a unit.
 
@@ -81,7 +81,7 @@ class _Required:
 REQUIRED = _Required()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Parameter:
     """One argument: what it must be, and its default.
 
@@ -105,7 +105,7 @@ class Parameter:
         return self.default is REQUIRED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Signature:
     """What one word may be called with; `example` works when pasted."""
 

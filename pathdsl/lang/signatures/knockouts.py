@@ -5,15 +5,14 @@ Source: docs/scores.md, completeness(P, knockouts: K); docs/scores.md, minimalit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pathdsl import limits
 from pathdsl.lang.signatures.kinds import SEED, Kind, Parameter, Signature, first, table, word
+from pathdsl.record import record
 
 __all__ = ["KNOCKOUTS", "KnockoutRecord"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class KnockoutRecord(Signature):
     """What is known of a choice of knockouts.
 

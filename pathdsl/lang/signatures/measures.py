@@ -6,7 +6,6 @@ Source: docs/language.md, `metric`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
@@ -21,11 +20,12 @@ from pathdsl.lang.signatures.kinds import (
     table,
 )
 from pathdsl.lang.signatures.ranges import ANY, NOT_BELOW_0, SHARE, Range
+from pathdsl.record import record
 
 __all__ = ["MEASURES", "TOP_TOKEN", "MeasureRecord", "columns_in", "nodes_in", "takes_nodes"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MeasureRecord(Signature):
     """What is known of a measure; how it is computed stands in `pathdsl.engine.run.measure`.
 

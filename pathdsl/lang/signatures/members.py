@@ -8,16 +8,16 @@ Source: docs/language.md, Functions over members.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.kinds import Kind, Parameter, Signature, table
+from pathdsl.record import record
 
 __all__ = ["HOW_MANY", "OVER_MEMBERS", "OverRecord", "over_of"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OverRecord(Signature):
     """What is known of a function over members.
 

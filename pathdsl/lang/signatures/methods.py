@@ -5,16 +5,15 @@ Source: docs/language.md, `claim`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pathdsl import limits
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.kinds import SEED, Kind, Signature, first, table
+from pathdsl.record import record
 
 __all__ = ["METHODS", "MethodRecord", "correction_of", "strictness"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MethodRecord(Signature):
     """What is known of a method.
 

@@ -5,12 +5,12 @@ Source: docs/language.md, `task`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathdsl.record import record
 
 __all__ = ["NORM_MODES", "NormMode"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class NormMode:
     """One mode; the first is the usual one.
 

@@ -11,7 +11,6 @@ Source: docs/scores.md, Tests over the prompts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from pathdsl import limits
 from pathdsl.lang.signatures.kinds import (
@@ -25,6 +24,7 @@ from pathdsl.lang.signatures.kinds import (
     word,
 )
 from pathdsl.lang.signatures.ranges import SHARE, Range
+from pathdsl.record import record
 
 __all__ = ["DRAWN", "P_VALUES", "PValueRecord"]
 
@@ -38,7 +38,7 @@ def _share(default: object) -> Parameter:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PValueRecord(Signature):
     """What is known of a test: `range` is where its p-value lies, by its arguments."""
 

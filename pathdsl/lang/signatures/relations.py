@@ -5,15 +5,16 @@ Source: docs/language.md, `claim`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from pathdsl.record import record
 
 __all__ = ["RELATIONS", "Asks", "RelationRecord"]
 
 Asks = Literal["above", "below", "around"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RelationRecord:
     """What is known of a relation.
 

@@ -33,6 +33,7 @@ from pathdsl.lang.signatures.pvalues import DRAWN, P_VALUES
 from pathdsl.lang.signatures.ranges import ANY, NOT_BELOW_0, SHARE, Range, apply, point
 from pathdsl.lang.signatures.relations import Asks
 from pathdsl.limits import BOOTSTRAP, STEPS
+from pathdsl.record import record
 
 __all__ = [
     "DISSIMILARITIES", "MEASURED", "OVER", "RENAMED", "SCORES", "Dissimilarity", "Fixed", "Form",
@@ -46,7 +47,7 @@ Spans = Callable[[Range, Given], Range]
 """Where a score lies, by where its metric does and by its options."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Fixed:
     """What a form is whatever the model does, for some path sets; None where it is measured.
 
@@ -93,7 +94,7 @@ class Form:
             raise ValueError(f"`{self.name}` has the unit of an option that it does not read")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Order:
     """For claims that it is below a threshold, or above: what alone makes them say less, or more.
 
@@ -105,7 +106,7 @@ class Order:
     more: Literal["wider", "narrower", "fewer", "more"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ScoreRecord(Signature):
     """What is known of a score.
 

@@ -6,16 +6,16 @@ Source: docs/language.md, `let`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from pathdsl.lang.signatures.kinds import REQUIRED, Kind, Parameter, Signature, first, table
 from pathdsl.lang.signatures.ranges import Range, largest, size, smallest, spread
+from pathdsl.record import record
 
 __all__ = ["AVERAGING", "STATISTICS", "StatisticRecord"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class StatisticRecord(Signature):
     """What is known of a function.
 

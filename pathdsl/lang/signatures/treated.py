@@ -7,12 +7,13 @@ computed in `pathdsl.engine.run.treated`; both are tables over the kinds of this
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from pathdsl import limits
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.kinds import REQUIRED, SEED, Kind, Parameter, Signature, first
+from pathdsl.record import record
 
 __all__ = ["ROW", "TREATED_KINDS", "TreatedKind", "kind_of", "written"]
 
@@ -23,7 +24,7 @@ _LABEL = Parameter(name="by", kind=Kind.LABEL)
 _DRAWS = Parameter(name="draws", kind=Kind.INTEGER, least=1, most=limits.DRAWS.most)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class TreatedKind:
     """One kind of treated value.
 

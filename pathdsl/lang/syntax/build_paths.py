@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from lark import Token
 from lark.visitors import Transformer_NonRecursive
 
-from pathdsl.errors import Diagnostic, Span
+from pathdsl.errors import Diagnostic, Fix, Span
 from pathdsl.lang import ast
 from pathdsl.limits import DIGITS
 
@@ -62,11 +62,18 @@ class Builder(Transformer_NonRecursive):
         return self._span(children[0]).to(self._span(children[-1]))
 
     def _fault(self, code: str, message: str, at: Child | Span, label: str = "", help: str = "",
-               labels: tuple[tuple[Span, str], ...] = ()) -> None:  # fmt: skip
+               labels: tuple[tuple[Span, str], ...] = (),
+               fix: str | None = None) -> None:  # fmt: skip
+        """`fix`: what is to stand at the place instead."""
         span = at if isinstance(at, Span) else self._span(at)
+        was = self.text[span.start : span.end]
+        repair = Fix(span=span, was=was, text=fix) if fix is not None else None
         self.faults.append(
-            Diagnostic(code=code, message=message, span=span, label=label, help=help, labels=labels)
-        )
+            Diagnostic(
+                code=code, message=message, span=span, label=label, help=help, labels=labels,
+                fix=repair,
+            )
+        )  # fmt: skip
 
     def _int(self, digits: str, at: Child) -> int:
         digits = digits.replace("_", "")

@@ -11,6 +11,7 @@ from lark import Token, Tree
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
+from pathdsl.lang.elsewhere import elsewhere
 from pathdsl.lang.signatures.comparisons import COMPARISONS
 from pathdsl.lang.signatures.measures import takes_nodes
 from pathdsl.lang.signatures.relations import RELATIONS
@@ -111,7 +112,7 @@ class StatementBuilder(Builder):
             subjects = [self._paths(a.value) for a in arguments if not a.keyword]
             return self._score(c, subjects, tuple(a for a in arguments if a.keyword))
         if not takes_nodes(name):
-            arguments = tuple(map(self._no_node, arguments))
+            arguments = tuple(self._no_node(one, elsewhere(name)) for one in arguments)
         for before, after in itertools.pairwise(arguments):
             if before.keyword and not after.keyword:
                 self._fault(
@@ -147,20 +148,24 @@ class StatementBuilder(Builder):
                 )
                 return ast.NonePath(span=value.span)
 
-    def _no_node(self, argument: ast.Argument) -> ast.Argument:
-        """An argument of what takes no nodes: `a1` and `input` may be columns there."""
+    def _no_node(self, argument: ast.Argument, instead: str) -> ast.Argument:
+        """An argument of what takes no nodes: `a1` and `input` may be columns there.
+
+        `instead` is what to write where another tool's function is called.
+        """
         value = argument.value
         if not argument.keyword and isinstance(value, ast.Chain):
             self._fault(
                 "PD021", "a path stands here, and a run or a number is wanted",
                 value.steps[0].arrow if isinstance(value.steps[0], ast.Hop) else value,
-                help="`treat(A -> B)` or `keep(A -> B)` makes a run of it",
+                help=instead or "`treat(A -> B)` or `keep(A -> B)` makes a run of it",
             )  # fmt: skip
             return argument
         if not argument.keyword and isinstance(value, ast.Name) and value.at is not None:
             self._fault(
                 "PD021", f"`{value.name} @…` is a node, and a number is wanted here", value,
-                help=f"treat its paths and read a metric: `LD(treat(through({value.name} @…)))`",
+                help=instead
+                or f"treat its paths and read a metric: `LD(treat(through({value.name} @…)))`",
             )  # fmt: skip
             return argument
         if not argument.keyword and isinstance(value, _SETS):
@@ -169,7 +174,7 @@ class StatementBuilder(Builder):
                 "PD021",
                 f"`{word}` is {_NOT_CALLED[word]}, and a number is wanted here",
                 value,
-                help="read a run with a metric: `LD(treat(P))`",
+                help=instead or "read a run with a metric: `LD(treat(P))`",
             )
             return argument
         if argument.keyword or not isinstance(value, _NODES):
@@ -182,7 +187,7 @@ class StatementBuilder(Builder):
             f"`{written}` is a node, and a number is wanted here" if written[0] != "{" else
             "found `{`, and a number is wanted here",
             value,
-            help=f"treat its paths and read a metric: `LD(treat(through({written})))`",
+            help=instead or f"treat its paths and read a metric: `LD(treat(through({written})))`",
         )  # fmt: skip
         return argument
 
@@ -309,10 +314,10 @@ class StatementBuilder(Builder):
         number = self._number(c[1])
         if not number.percent:
             share = number.value if 0 < number.value < 1 else number.value / 100
+            meant = f"{share * 100:g}%" if 0 < share < 1 else "95%"
             self._fault(
                 "PD012", f"a confidence is a percentage, found `{c[1]}`", c[1],
-                help=f"`at {share * 100:g}% confidence`" if 0 < share < 1 else
-                "`at 95% confidence`",
+                help=f"`at {meant} confidence`", fix=meant,
             )  # fmt: skip
         return self._over(c), ("at", number)
 

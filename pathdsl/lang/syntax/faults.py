@@ -16,10 +16,12 @@ import re
 from collections.abc import Callable
 
 from pathdsl.errors import Diagnostic, Span
+from pathdsl.lang.elsewhere import elsewhere
 from pathdsl.lang.syntax.spellings import correction, reserved
 from pathdsl.lang.syntax.stop import ARROWS, Stop, expectation
 from pathdsl.lang.syntax.sweep import KEYWORDS, open_brackets
 
+_NAMED = re.compile(r"\w")
 _NODE = re.compile(r"a\d+(\.(?:h|kv)\d+)?|m\d+(\.n\d+)?|r\d+")
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "-[": "]->", "~[": "]~>"}
 
@@ -30,13 +32,15 @@ _OTHER_SIGNS = {
     "×": "*", "·": "*", "÷": "/", "&&": "&", "||": "|", "∪": "|", "∩": "&", ":=": "=",
     "and": "&", "or": "|",
 }  # fmt: skip
+_COMMENT = "# …"
 _DOUBLED = {
     "-->": ("an arrow is written `->`", "->"),
     "||": ("either is written with a single `|`", "|"),
     "&&": ("both is written with a single `&`", "&"),
     "**": ("a power is written `^`", "^"),
-    "//": ("a comment starts with `#`", "# …"),
-    "/*": ("a comment starts with `#`", "# …"),
+    "==": ("found `==`, wanted `=`", "="),
+    "//": ("a comment starts with `#`", _COMMENT),
+    "/*": ("a comment starts with `#`", _COMMENT),
 }
 
 
@@ -80,6 +84,7 @@ def _quotes(stop: Stop) -> Diagnostic | None:
             f"a string stands in straight double quotes, found `{found}`",
             span=(stop.at, stop.at + len(inner.group() if inner else found)),
             help=f'`"{text}"`',
+            fix=f'"{text}"' if inner and not set(text) & {'"', "\\"} else None,
         )
     return None
 
@@ -108,7 +113,7 @@ def _spelling(stop: Stop) -> Diagnostic | None:
             f"`{stop.text[start:end]}` is how another tool writes a node",
             span=(start, end),
             label=f"here it is `{right}`",
-            help=f"`{right}`",
+            fix=right,
         )
     broken = re.match(r"[amr]\d*(?:\.(?:h|kv|n))?\[[^\]\n]*\]?", stop.text[start : stop.end])
     if broken and broken.end() > stop.at - start and broken.end() > 1:
@@ -123,9 +128,17 @@ def _spelling(stop: Stop) -> Diagnostic | None:
             "PD001",
             f"`{word}` is no node",
             span=span,
-            help="nodes are written `a9.h6`, `a9.h*`, `a9.kv2`, `m5`, `r5`",
+            help=_slotted(word) or "nodes are written `a9.h6`, `a9.h*`, `a9.kv2`, `m5`, `r5`",
         )
     return None
+
+
+def _slotted(word: str) -> str:
+    """`a3.h1.q`: an input of a head is named on the arrow into it."""
+    match = re.fullmatch(r"(a\d+\.h\d+)\.([qkv])", word)
+    return (
+        f"`-[{match[2]}]-> {match[1]}`: an input stands on the arrow into its head" if match else ""
+    )
 
 
 def _loop_elsewhere(stop: Stop) -> Diagnostic | None:
@@ -159,16 +172,19 @@ def _other_sign(stop: Stop) -> Diagnostic | None:
     found = stop.found
     # The first half of a sign may be one of ours: `-` of `-->`, `|` of `||`, `*` of `**`.
     doubled = stop.text[stop.at - 1 : stop.at] + found
-    if doubled in _DOUBLED and stop.last == stop.at:
+    thrice = stop.text[stop.at - 2 : stop.at - 1] == found  # `===`
+    if doubled in _DOUBLED and stop.last == stop.at and not thrice:
         span = (stop.at - 1, stop.at - 1 + len(doubled))
+        right = _DOUBLED[doubled][1]
         return stop.fault(
-            "PD005", _DOUBLED[doubled][0], span=span, help=f"`{_DOUBLED[doubled][1]}`"
-        )
+            "PD005", _DOUBLED[doubled][0], span=span, help=f"`{right}`",
+            fix=right if right != _COMMENT else None,
+        )  # fmt: skip
     span = (stop.at, stop.at + len(found))
     inside = open_brackets(stop.text, stop.start, stop.at)
     if found in _OTHERARROWS and "->" in stop.wanted:
         return stop.fault(
-            "PD005", f"found `{found}`, an arrow is written `->`", span=span, help="`->`"
+            "PD005", f"found `{found}`, an arrow is written `->`", span=span, fix="->"
         )
     if found in ("=", "==", "===", "!=") and "REL" in stop.accepted and stop.keyword == "claim":
         return stop.fault(
@@ -178,11 +194,9 @@ def _other_sign(stop: Stop) -> Diagnostic | None:
             label="wanted `<`, `<=`, `>`, `>=` or `~=`",
             help="`A ~= B within 0.1`",
         )
-    if found == "==" and "=" in stop.wanted:
-        return stop.fault("PD005", "found `==`, wanted `=`", span=span, help="`=`")
     if found == "=" and "==" in stop.wanted:
         return stop.fault("PD005", "found `=`, a filter compares with `==`", span=span,
-                           help="`==`")  # fmt: skip
+                           fix="==")  # fmt: skip
     if "and" in stop.wanted and found in ("or", "||", "|"):
         return stop.fault(
             "PD005", f"found `{found}`, and a row has to meet all conditions of a `where`",
@@ -190,17 +204,18 @@ def _other_sign(stop: Stop) -> Diagnostic | None:
         )  # fmt: skip
     if "and" in stop.wanted and found in (",", "&", "&&"):
         return stop.fault(
-            "PD005", f"found `{found}`, conditions are joined by `and`", span=span, help="`and`"
-        )
+            "PD005", f"found `{found}`, conditions are joined by `and`", span=span, help="`and`",
+            fix="and" if stop.last < stop.at else " and",
+        )  # fmt: skip
     if found == "=" and ":" in stop.wanted and (inside or stop.keyword == "claim"):
         what = "a claim's name is followed by `:`" if not inside else "an argument is `name: value`"
-        return stop.fault("PD005", f"found `=`, {what}", span=span, help="`:`")
+        return stop.fault("PD005", f"found `=`, {what}", span=span, fix=":")
     if found in _OTHER_SIGNS:
         right = _OTHER_SIGNS[found]
         if right in stop.wanted or (right in (">=", "<=", "~=") and "REL" in stop.accepted):
             return stop.fault(
                 "PD005", f"found `{found}`, here it is written `{right}`", span=span,
-                help=f"`{right}`",
+                fix=right,
             )  # fmt: skip
     if found == "%" and stop.text[stop.last - 1].isdigit():
         number = re.search(r"[\d_.]+$", stop.text[: stop.last])
@@ -227,6 +242,7 @@ def _colon(stop: Stop) -> Diagnostic | None:
         span=(stop.last, stop.last),
         label="`:` is missing here",
         help=f"`claim {name.group(1)}: …`",
+        fix=":",
     )
 
 
@@ -241,7 +257,7 @@ def _bracket(stop: Stop) -> Diagnostic | None:
             return stop.fault(
                 "PD003",
                 f"`{opened}` is closed by `{_BRACKETS[opened]}`, found `{found}`",
-                help=f"`{_BRACKETS[opened]}`",
+                fix=_BRACKETS[opened],
                 labels=((_span(stop, at, len(opened)), "opened here"),),
             )
         return None
@@ -284,7 +300,8 @@ def _statement_inside(stop: Stop) -> Diagnostic | None:
 def _semicolon(stop: Stop) -> Diagnostic | None:
     if stop.found != ";" or "$END" not in stop.accepted:
         return None
-    return stop.fault("PD001", "a statement ends with its line, found `;`", label="leave this out")
+    return stop.fault("PD001", "a statement ends with its line, found `;`", label="leave this out",
+                      fix="")  # fmt: skip
 
 
 def _section(stop: Stop) -> Diagnostic | None:
@@ -428,9 +445,39 @@ def _place(stop: Stop) -> Diagnostic | None:
         "PD001",
         f"found `{stop.found}` in a position",
         label="not expected here",
-        help="positions are `@S1`, `@S1+1`, `@[3]`, `@[-1]`, spans `@S1..S2`, `@[0..5]`, sets "
+        help=_indexed(stop)
+        or "positions are `@S1`, `@S1+1`, `@[3]`, `@[-1]`, spans `@S1..S2`, `@[0..5]`, sets "
         "`@{S1, S2}`",
     )
+
+
+def _indexed(stop: Stop) -> str:
+    """`@-1`, `@3`: an index stands in brackets."""
+    index = re.compile(r"@\s*(-?\d+)(?![\w.])").search(stop.text, stop.text.rfind("@", 0, stop.at))
+    return f"`@[{index.group(1)}]`" if index and index.start(1) <= stop.at < index.end() else ""
+
+
+def _foreign_call(stop: Stop) -> Diagnostic | None:
+    """`patch(…)`, `between(a0.h1, a3.h1)`: a function of another tool, whatever stands in it."""
+    inside = open_brackets(stop.text, stop.start, stop.at)
+    called = re.compile(r"([A-Za-z_]\w*)\s*\(").match
+    for bracket, at in reversed(inside):
+        start = at
+        while bracket == "(" and start > stop.start and _NAMED.match(stop.text[start - 1]):
+            start -= 1
+        call = called(stop.text, start)
+        if not call:
+            continue
+        name, help = call.group(1), elsewhere(call.group(1))
+        if help and not re.search(rf"^\w+\s+{name}\b", stop.text, re.M):
+            return stop.fault(
+                "PD101",
+                f"`{name}` is no word of this language",
+                span=call.span(1),
+                label="another tool's",
+                help=help,
+            )
+    return None
 
 
 def _wrong_world(stop: Stop) -> Diagnostic | None:
@@ -474,6 +521,7 @@ def _arrow_in_number(stop: Stop) -> Diagnostic | None:
 
 _SLIPS: tuple[Callable[[Stop], Diagnostic | None], ...] = (
     _loop_elsewhere,
+    _foreign_call,
     _quotes,
     _slot_in_angles,
     _spelling,

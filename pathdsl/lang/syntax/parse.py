@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
 from lark import TextSlice, Token, Tree
 from lark.exceptions import UnexpectedInput
 
-from pathdsl.errors import Diagnostic, Span
+from pathdsl.errors import Diagnostic, Fix, Span
 from pathdsl.lang import ast
 from pathdsl.lang.needs import too_old
 from pathdsl.lang.syntax.accepting import Accepting
@@ -34,8 +33,12 @@ from pathdsl.lang.syntax.stop import Stop
 from pathdsl.lang.syntax.sweep import KEYWORDS, open_brackets, sweep
 from pathdsl.lang.syntax.tables import parser
 from pathdsl.near import nearest
+from pathdsl.record import record
 
-__all__ = ["BLANK", "KEYWORDS", "Piece", "SourceFile", "parse", "parse_pieces", "read_source"]
+__all__ = [
+    "BLANK", "KEYWORDS", "Piece", "Read", "SourceFile", "cuts", "expected", "parse",
+    "parse_piece", "parse_pieces", "read_piece", "read_source", "together", "unusable",
+]  # fmt: skip
 
 _START = re.compile(rf"^(?:{'|'.join(KEYWORDS)})(?![A-Za-z0-9_])", re.MULTILINE)
 _FIELD = re.compile(r"^model(?=[ \t]*=)", re.MULTILINE)
@@ -50,7 +53,7 @@ _BLANK = re.compile(BLANK)
 _INNER = frozenset("at by expect for in on where within with except reference treated".split())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Piece:
     """One statement's stretch of the text and what became of it; `tree` is None where broken."""
 
@@ -60,60 +63,93 @@ class Piece:
     fault: Diagnostic | None = None
 
 
+@record
+class Read:
+    """What one piece says: its statement, or its faults and the name that is `broken`.
+
+    `given` are names that a task gives, of positions, columns and labels; `spellings` are faults
+    where nothing of the file has such a name.
+    """
+
+    statement: ast.Statement | None
+    faults: tuple[Diagnostic, ...]
+    broken: ast.Name | None
+    given: frozenset[str]
+    spellings: tuple[Diagnostic, ...]
+
+
 def parse(text: str, path: str) -> tuple[ast.File, list[Diagnostic]]:
     """The syntax tree of a file and its syntax faults, in the order of the text; never raises.
 
     Statements with a fault are left out of the tree; their names are in `File.broken`.
     """
     pieces, faults = parse_pieces(text, path)
-    statements: list[ast.Statement] = []
-    broken: list[ast.Name] = []
-    spelt: list[tuple[int, ast.Statement, list[Diagnostic]]] = []
-    given: set[str] = set()
-    for piece in pieces:
-        problems = [piece.fault] if piece.fault else []
-        if piece.tree is not None:
-            statement, problems = build_statement(piece.tree, path, text)
-            if not problems:
-                other = may_correct(text, piece.start, piece.end)
-                if other and isinstance(statement, ast.TaskDecl):
-                    # No node stands in a task: its names are of positions, columns and labels.
-                    given |= {str(name) for name in _names(piece.tree)}
-                    other = False
-                spellings = _other_spellings(piece.tree, path) if other else []
-                spelt.append((len(statements), statement, spellings))
-                statements.append(statement)
-        faults += problems
-        if problems and (named := _NAMED.match(text, piece.start)):
-            span = Span(path=path, start=named.start(1), end=named.end(1))
-            broken.append(ast.Name(name=named.group(1), span=span))
-    kept, wrong = _without_other_spellings(statements, spelt, broken, given)
-    whole = Span(path=path, start=0, end=len(text))
-    file = ast.File(path=path, statements=tuple(kept), broken=tuple(broken), span=whole)
+    read = [read_piece(piece, text, path) for piece in pieces]
+    return together(read, faults, Span(path=path, start=0, end=len(text)))
+
+
+def read_piece(piece: Piece, text: str, path: str) -> Read:
+    """What one statement's stretch of the text says, whatever stands around it."""
+    faults = [piece.fault] if piece.fault else []
+    statement, given = None, frozenset[str]()
+    spellings: tuple[Diagnostic, ...] = ()
+    if piece.tree is not None:
+        built, faults = build_statement(piece.tree, path, text)
+        if not faults:
+            statement = built
+            other = may_correct(text, piece.start, piece.end)
+            if other and isinstance(statement, ast.TaskDecl):
+                # No node stands in a task: its names are of positions, columns and labels.
+                given = frozenset(str(name) for name in _names(piece.tree))
+            elif other:
+                spellings = tuple(_other_spellings(piece.tree, path))
+    broken = None
+    if faults and (named := _NAMED.match(text, piece.start)):
+        span = Span(path=path, start=named.start(1), end=named.end(1))
+        broken = ast.Name(name=named.group(1), span=span)
+    return Read(statement=statement, faults=tuple(faults), broken=broken, given=given,
+                spellings=spellings)  # fmt: skip
+
+
+def together(
+    pieces: Iterable[Read], faults: list[Diagnostic], whole: Span
+) -> tuple[ast.File, list[Diagnostic]]:
+    """The file of pieces in the order of the text; `faults` are those of the text as a whole."""
+    read = list(pieces)
+    kept, broken, wrong = _without_other_spellings(read)
+    for one in read:
+        faults = [*faults, *one.faults] if one.faults else faults
+    file = ast.File(path=whole.path, statements=tuple(kept), broken=tuple(broken), span=whole)
     return file, sorted(faults + wrong, key=lambda fault: fault.span.start if fault.span else 0)
 
 
 def parse_pieces(text: str, path: str) -> tuple[list[Piece], list[Diagnostic]]:
     """Each statement's tree with all its tokens, and the faults of the text as a whole."""
-    # A character takes at most 4 bytes in UTF-8: most texts need no encoding to be measured.
-    if len(text) * 4 > MAX_BYTES and len(text.encode("utf-8", "replace")) > MAX_BYTES:
-        return [], [too_big(path)]
-    if newer := too_old(text, path):
-        return [], [newer]
-    faults = sweep(text, path)
+    faults = unusable(text, path) or sweep(text, path)
     if faults:
         return [], faults
-    starts = [*_starts(text), len(text)]
     pieces: list[Piece] = []
+    for start, end in cuts(text):
+        pieces += parse_piece(text, path, start, end)
+    return pieces, []
+
+
+def unusable(text: str, path: str) -> list[Diagnostic]:
+    """The fault for which a text is not looked at, whatever its statements; at most one."""
+    # A character takes at most 4 bytes in UTF-8: most texts need no encoding to be measured.
+    if len(text) * 4 > MAX_BYTES and len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        return [too_big(path)]
+    newer = too_old(text, path)
+    return [newer] if newer else []
+
+
+def cuts(text: str) -> list[tuple[int, int]]:
+    """From and to of each statement, and of what stands before the first."""
+    starts = [*_starts(text), len(text)]
     blank = _BLANK.match(text)
     first = blank.end() if blank else 0
-    if first < starts[0]:
-        indented = _INDENTED.match(text, first)
-        fault = _indented(indented, path) if indented else _unknown(text, path, first, "")
-        pieces.append(Piece(start=first, end=starts[0], fault=fault))
-    for start, end in itertools.pairwise(starts):
-        pieces += _parse_piece(text, path, start, end)
-    return pieces, []
+    before = [(first, starts[0])] if first < starts[0] else []
+    return [*before, *itertools.pairwise(starts)]
 
 
 def _starts(text: str) -> list[int]:
@@ -139,10 +175,12 @@ def _keyword_near(word: str) -> str:
     return "".join(nearest(word, KEYWORDS, cutoff=0.7))
 
 
-def _parse_piece(text: str, path: str, start: int, end: int) -> Iterator[Piece]:
+def parse_piece(text: str, path: str, start: int, end: int) -> Iterator[Piece]:
+    """The statement of a stretch of the text; two where another follows that has no keyword."""
     match = _START.match(text, start) or (start == 1 and _START.match(text[start:]))
     if not match:
-        fault = _unknown(text, path, start, "")
+        indented = _INDENTED.match(text, start)
+        fault = _indented(indented, path) if indented else _unknown(text, path, start, "")
         yield Piece(start=start, end=end, fault=fault)
         return
     try:
@@ -156,11 +194,22 @@ def _parse_piece(text: str, path: str, start: int, end: int) -> Iterator[Piece]:
     word = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").match(text, at)
     if word and "$END" in stop.accepted and text[at - 1] == "\n":
         # The statement is whole up to here: what follows at column 1 was meant to be another.
-        yield from _parse_piece(text, path, start, at)
+        yield from parse_piece(text, path, start, at)
         fault = _unknown(text, path, at, "")
         yield Piece(start=at, end=end, fault=fault)
         return
     yield Piece(start=start, end=end, fault=explain_fault(stop))
+
+
+def expected(text: str, path: str, start: int, end: int) -> frozenset[str] | None:
+    """The terminals that could stand behind a statement's first part, `$END` among them.
+
+    None where that part is no beginning of a statement.
+    """
+    if not _START.match(text, start, end):
+        return None
+    stop = _first_fault(text, path, start, end)
+    return stop.accepted if stop.at >= end else None
 
 
 def _first_fault(text: str, path: str, start: int, end: int) -> Stop:
@@ -210,6 +259,7 @@ def _unknown(text: str, path: str, at: int, why: str) -> Diagnostic:
         label=f"did you mean `{keyword}`?" if keyword else why,
         notes=() if keyword else (f"statements begin at column 1 with {known}",),
         help=f"`{keyword}`" if keyword else "",
+        fix=Fix(span=span, was=word, text=keyword) if keyword else None,
     )
 
 
@@ -239,32 +289,37 @@ def _other_spellings(tree: Tree[Token], path: str) -> list[Diagnostic]:
                     span=span,
                     label=f"here it is `{right}`",
                     help=f"`{right}`",
+                    fix=Fix(span=span, was=str(token), text=right),
                 )
             )
     return faults
 
 
 def _without_other_spellings(
-    statements: list[ast.Statement],
-    spelt: list[tuple[int, ast.Statement, list[Diagnostic]]],
-    broken: list[ast.Name],
-    given: set[str],
-) -> tuple[list[ast.Statement], list[Diagnostic]]:
+    read: list[Read],
+) -> tuple[list[ast.Statement], list[ast.Name], list[Diagnostic]]:
     """Reports other tools' spellings of nodes, except where the file gives them as names.
 
-    `given` are names that tasks give: of positions, columns and labels.
+    The statements that are left, the names of the others, and the faults.
     """
-    if not any(faults for _, _, faults in spelt):
-        return statements, []
+    statements = [one.statement for one in read if one.statement is not None]
+    broken = [one.broken for one in read if one.broken is not None]
+    if not any(one.spellings for one in read):
+        return statements, broken, []
     if any(isinstance(statement, ast.UseDecl) for statement in statements):
-        return statements, []  # The name may come from the other file; the name check decides.
-    own = given | {s.name.name for s in statements if not isinstance(s, ast.UseDecl)}
-    kept, wrong = [], []
-    for _, statement, faults in spelt:
-        real = [f for f in faults if f.message.split("`")[1] not in own]
+        # The name may come from the other file; the name check decides.
+        return statements, broken, []
+    own = {name for one in read for name in one.given}
+    own |= {s.name.name for s in statements if not isinstance(s, ast.UseDecl)}
+    kept: list[ast.Statement] = []
+    wrong: list[Diagnostic] = []
+    for one in read:
+        real = [f for f in one.spellings if f.message.split("`")[1] not in own]
         wrong += real
-        if real and not isinstance(statement, ast.UseDecl):
-            broken.append(statement.name)
+        if one.statement is None:
+            continue
+        if real and not isinstance(one.statement, ast.UseDecl):
+            broken.append(one.statement.name)
         else:
-            kept.append(statement)
-    return kept, wrong
+            kept.append(one.statement)
+    return kept, broken, wrong

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 
-from pathdsl.errors import Diagnostic, Span
+from pathdsl.errors import Diagnostic, Fix, Span
 from pathdsl.lang.syntax.tables import parser
+from pathdsl.record import record
 
 _WORD = re.compile(r"[A-Za-z0-9_.]+")
 _FOUND = re.compile(
@@ -39,7 +39,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Stop:
     """Where the parser stopped: the statement is `text[start:end]`, the fault is at `at`.
 
@@ -82,12 +82,15 @@ class Stop:
 
     def fault(self, code: str, message: str, *, label: str = "", help: str = "",
               span: tuple[int, int] | None = None, notes: tuple[str, ...] = (),
-              labels: tuple[tuple[Span, str], ...] = ()) -> Diagnostic:  # fmt: skip
-        """A Diagnostic at this place, or at `span`."""
+              labels: tuple[tuple[Span, str], ...] = (),
+              fix: str | None = None) -> Diagnostic:  # fmt: skip
+        """A Diagnostic at this place, or at `span`; `fix`: what is to stand there instead."""
         start, end = span or self.here
+        place = Span(path=self.path, start=start, end=end)
+        repair = Fix(span=place, was=self.text[start:end], text=fix) if fix is not None else None
         return Diagnostic(
-            code=code, message=message, label=label, help=help, notes=notes, labels=labels,
-            span=Span(path=self.path, start=start, end=end),
+            code=code, message=message, label=label, help=help or (f"`{fix}`" if fix else ""),
+            fix=repair, notes=notes, labels=labels, span=place,
         )  # fmt: skip
 
     @property

@@ -18,8 +18,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +32,11 @@ TABLES = "circuit.tables.json"
 _FORMAT = 1
 
 
-def folder() -> Traversable:
+def folder() -> Path:
     """Where the grammar lies: in the installed package, else in the checkout."""
-    installed = resources.files("pathdsl").joinpath("grammars")
-    if installed.joinpath(GRAMMAR).is_file():
-        return installed
-    return Path(__file__).resolve().parents[3] / "grammars"
+    package = Path(__file__).resolve().parents[2]
+    installed = package / "grammars"
+    return installed if installed.joinpath(GRAMMAR).is_file() else package.parent / "grammars"
 
 
 @cache
@@ -47,10 +44,10 @@ def parser() -> lark.Lark:
     """The LALR(1) parser of one statement; every token stays in its trees."""
     grammar = folder().joinpath(GRAMMAR).read_text(encoding="utf-8")
     try:
-        kept = json.loads(folder().joinpath(TABLES).read_text(encoding="utf-8"))
+        text = folder().joinpath(TABLES).read_text(encoding="utf-8")
+        kept = json.loads(text, object_pairs_hook=_with_numbers)
         if kept["key"] == key(grammar):
-            data, memo = _with_numbers(kept["data"]), _with_numbers(kept["memo"])
-            return lark.Lark._load_from_dict(data, memo, _plugins=PLUGINS)
+            return lark.Lark._load_from_dict(kept["data"], kept["memo"], _plugins=PLUGINS)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # Tables are only a shortcut; the grammar decides.
     return build(grammar)
@@ -81,16 +78,9 @@ def dump(grammar: str) -> str:
     return json.dumps(kept, separators=(",", ":"), default=sorted) + "\n"
 
 
-def _with_numbers(value: Any) -> Any:
+def _with_numbers(pairs: list[tuple[str, Any]]) -> dict[Any, Any]:
     """JSON turns the numbers that are keys into text; this turns them back."""
-    if isinstance(value, dict):
-        return {
-            int(name) if name.isdecimal() else name: _with_numbers(inner)
-            for name, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [_with_numbers(inner) for inner in value]
-    return value
+    return {int(name) if name.isdecimal() else name: value for name, value in pairs}
 
 
 if __name__ == "__main__":

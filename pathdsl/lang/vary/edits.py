@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from pathdsl.lang import ast
@@ -18,6 +17,7 @@ from pathdsl.lang.program import Program, load_program
 from pathdsl.lang.signatures.calls import path_in
 from pathdsl.lang.syntax.parse import BLANK
 from pathdsl.lang.walk import walk
+from pathdsl.record import record
 
 __all__ = ["Edit", "edited", "flatten", "pruned", "reached", "relocate", "replaced", "text_of"]
 
@@ -25,7 +25,7 @@ _TO_PATH = re.compile(rf"\w+{BLANK}\({BLANK}\"")
 """What stands before the path of `edges("file.json")` and `nodes("file.json")`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Edit:
     """`text` in the place of the characters from `start` to `end`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pathdsl.errors import LanguageError
 from pathdsl.lang.program import Program, load_program
@@ -16,6 +16,7 @@ from pathdsl.lang.vary.method_axis import Estimates
 from pathdsl.lang.vary.path_axes import Positions, Reading
 from pathdsl.lang.vary.task_axes import Treated, Word
 from pathdsl.lang.vary.value_axes import Direction, MetricAxis
+from pathdsl.record import record
 
 __all__ = [
     "AXES", "Cell", "apply", "base_of", "one_at_a_time", "product_of", "product_size", "silent",
@@ -39,7 +40,7 @@ AXES: tuple[Axis, ...] = (
 Change = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Cell:
     """One choice of values: its changes as (axis, value) and the text that makes them.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
@@ -13,6 +12,7 @@ from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.subjects import meant
 from pathdsl.lang.vary.axis import below, meant_below
 from pathdsl.lang.vary.edits import Edit, text_of
+from pathdsl.record import record
 
 __all__ = ["Estimates", "estimates_in"]
 
@@ -35,7 +35,7 @@ def _takes(program: Program, score: ast.Score, method: str) -> bool:
     return record.edges if isinstance(unit, ast.Chain | ast.Edges) else record.nodes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Estimates:
     """The method by which attributions are estimated; those `by: exact` stay."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from pathdsl.lang import ast
 from pathdsl.lang.loops import is_listed, loops_of
@@ -12,11 +11,12 @@ from pathdsl.lang.vary.axis import below
 from pathdsl.lang.vary.drawing import drawing_of
 from pathdsl.lang.vary.edits import Edit, replaced
 from pathdsl.lang.walk import children
+from pathdsl.record import record
 
 __all__ = ["Positions", "Reading"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Positions:
     """Positions on nodes, or none: every node then stands at every position."""
 
@@ -73,7 +73,7 @@ def _of_nodes(node: ast.Node) -> Iterator[ast.Position]:
         yield from _of_nodes(child)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Reading:
     """What a drawn path stands for: itself, all paths over its edges, all paths in its nodes.
 

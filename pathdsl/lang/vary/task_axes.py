@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
@@ -23,6 +22,7 @@ from pathdsl.lang.signatures.treated import ROW, TREATED_KINDS, TreatedKind, kin
 from pathdsl.lang.vary.axis import below, meant_below, scores_of
 from pathdsl.lang.vary.edits import Edit, replaced, text_of
 from pathdsl.lang.walk import strip
+from pathdsl.record import record
 
 __all__ = ["Treated", "Word"]
 
@@ -55,7 +55,7 @@ def _set(task: ast.TaskDecl, name: str, text: str) -> Edit:
     return Edit(start=end, end=end, text=f"\n  {name} = {text}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Treated:
     """The value that treated paths carry: paired, mean, zero, resampled."""
 
@@ -174,7 +174,7 @@ def _reads(value: ast.Node) -> tuple[list[str], str, str]:
     return columns, named_option(value.arguments, "by") or "", places
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Word:
     """A field of a task with one of a few words: `layernorm`, `average`."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pathdsl.lang import ast
 from pathdsl.lang.loops import variables_of
@@ -25,6 +24,7 @@ from pathdsl.lang.vary.axis import below, meant_below, scores_of
 from pathdsl.lang.vary.edits import Edit, reached, replaced, text_of
 from pathdsl.lang.vary.method_axis import estimates_in
 from pathdsl.lang.walk import strip, walk
+from pathdsl.record import record
 
 __all__ = ["Direction", "MetricAxis"]
 
@@ -51,7 +51,7 @@ def _text_with(program: Program, metric: ast.MetricDecl, value: str) -> str:
     return f"{f'logit({right}) {at}'.rstrip()} - {f'logit({other[0]}) {other[1]}'.rstrip()}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MetricAxis:
     """The metric: logit difference, probability, log probability or top-1, of the same answers."""
 
@@ -146,7 +146,7 @@ def _against_zero(claim: ast.ClaimDecl) -> bool:
     return claim.within is None and any(isinstance(s, ast.Number) and s.value == 0 for s in sides)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Direction:
     """From which run an effect is measured: what treating destroys, or what keeping restores.
 

@@ -56,7 +56,7 @@ class FileContent:
     """Everything that a report says of one file; texts are "" where there is nothing to say.
 
     `tone` is good, open or bad. `faults` are the objects of diagnostics with a `place`. `stated`
-    are quantities and claims as formulas. `noise` says what `≈0` means. `provenance` says that
+    are quantities and claims as formulas. `noise` says what `0` means. `provenance` says that
     the numbers were read and not found, "" for those of a check made now.
     `path_sets` are those that claims are about, and `made_of` names and texts of the declarations
     that they are made of. `other_weights` says that the lock beside the file is of other weights.
@@ -177,11 +177,16 @@ def headline(file: Object) -> str:
             return "the check could not be finished"
     claims, declared = file["claims"], file.get("declared_claims", 0)
     if not claims:
-        return judged(0, declared) if declared else "no claims"
+        return judged(0, declared) if declared else no_claims(len(file["quantities"]))
     texts = [text for _, text in counted((c["verdict"], c["as_expected"]) for c in claims)]
     if (file.get("lock") or {}).get("drifted"):
         texts.append("drifted from its lock")
     return f"{judged(len(claims), declared)}: {', '.join(texts)}"
+
+
+def no_claims(quantities: int) -> str:
+    """`6 quantities, no claims`; `no claims` where there is nothing at all."""
+    return f"{many(quantities, 'quantity', 'quantities')}, no claims" if quantities else "no claims"
 
 
 def judged(count: int, declared: int) -> str:

@@ -14,7 +14,7 @@ Object = Mapping[str, Any]
 
 
 def noise_of(file: Object) -> float:
-    """What is printed as `≈0` in a file's result: a hundredth of the rounding of its dtype."""
+    """What is printed as `0` in a file's result: a hundredth of the rounding of its dtype."""
     return float(file.get("rounding") or 0.0) / 100
 
 
@@ -28,7 +28,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 class Measured:
-    """An estimate and its interval, "" where there is none; both below `noise` are `≈0`."""
+    """An estimate and its interval, "" where there is none; both below `noise` are `0`."""
 
     def __init__(self, one: Object, noise: float, places: int | None = None) -> None:
         value, ends = one["estimate"], one["interval"]

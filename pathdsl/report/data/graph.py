@@ -12,6 +12,9 @@ import networkx as nx
 
 from pathdsl.errors import Diagnostic, LanguageError, errors_in
 from pathdsl.graph.check import check_named
+from pathdsl.graph.files.eap import listed
+from pathdsl.graph.paths.pathset import PathSet, minus
+from pathdsl.graph.paths.product import Product
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import Program
 
@@ -27,7 +30,8 @@ def graph_of(resolver: Resolver, program: Program, name: str) -> nx.DiGraph:
     expr = program.paths[name].path
     if faults := errors_in(check_named(resolver, name)):
         raise LanguageError(faults)
-    product = resolver.sets.product(resolver.path_set(expr))
+    paths = resolver.path_set(expr)
+    product = resolver.sets.product(paths)
     if not product.count():
         raise LanguageError(
             Diagnostic(
@@ -47,7 +51,11 @@ def graph_of(resolver: Resolver, program: Program, name: str) -> nx.DiGraph:
     edges = sorted(product.own_edges(), key=lambda e: (e[1], e[0], e[2] or ""))
     for sender, receiver, slot in edges:
         slots.setdefault((sender, receiver), []).append(slot or "")
-    graph = nx.DiGraph(path=name, circuit=program.circuit.name.name if program.circuit else "")
+    graph = nx.DiGraph(
+        path=name,
+        circuit=program.circuit.name.name if program.circuit else "",
+        all_paths=_all_paths(resolver, paths, product),
+    )
     for index in sorted({end for pair in slots for end in pair}):
         component = layout.components[index]
         graph.add_node(
@@ -61,6 +69,14 @@ def graph_of(resolver: Resolver, program: Program, name: str) -> nx.DiGraph:
             layout.label(sender), layout.label(receiver), slots=[s for s in through if s]
         )
     return graph
+
+
+def _all_paths(resolver: Resolver, paths: PathSet, product: Product) -> bool:
+    """Whether the set is all paths over the edges that are drawn, and so can be read back."""
+    edges = sorted({(u, v, slot or "") for u, v, slot in product.own_edges()})
+    if product.layout.neurons:
+        return False
+    return not resolver.count(minus(listed(edges, product.layout), paths))
 
 
 def as_node_link(graph: nx.DiGraph) -> str:

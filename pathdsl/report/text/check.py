@@ -17,7 +17,7 @@ from pathdsl.errors import ExitCode
 from pathdsl.lang.render import render
 from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import counted
-from pathdsl.report.content.file import FileContent, content_of, judged
+from pathdsl.report.content.file import FileContent, content_of, judged, no_claims
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.families import families_of, family_text, forms_of
 from pathdsl.report.data.lock import summary
@@ -75,7 +75,7 @@ def report(outcome: FileOutcome, view: View) -> str:
         parts.append(faults.rstrip())
     if content.path_sets and not view.quiet:
         parts.append(path_sets_block(content, view))
-    if content.quantities and not view.quiet:
+    if content.quantities and not (view.quiet and content.claims):
         parts.append(quantities_block(content.quantities, view))
     if content.curves and not view.quiet:
         parts.append(curves_block(content.curves, view))
@@ -101,7 +101,7 @@ def closing(codes: Sequence[ExitCode], view: View) -> str:
         ExitCode.NOT_AS_EXPECTED: "not as expected",
         ExitCode.WRONG_INPUT: "with faults",
         ExitCode.MACHINE_FAILED: "failed",
-        ExitCode.NOTHING_TO_CHECK: "without claims",
+        ExitCode.NOTHING_TO_CHECK: "with nothing to check",
     }
     counts = Counter(codes)
     parts = [f"{counts[code]} {word}" for code, word in words.items() if counts[code]]
@@ -158,7 +158,7 @@ def _method(content: FileContent, view: View) -> str:
     if content.other_weights:
         lines.append(view.paint(paragraph(content.other_weights, view, "  ", "  "), "yellow"))
     if content.noise:
-        lines.append(f"  ≈0: {content.noise}")
+        lines.append(f"  0: {content.noise}")
     return "\n".join(lines)
 
 
@@ -172,7 +172,8 @@ def summary_line(outcome: FileOutcome, view: View) -> str:
     claims = outcome.judgement.claims if outcome.judgement is not None else ()
     declared = outcome.declared_claims
     if not claims:
-        return view.heading(judged(0, declared) if declared else "no claims")
+        quantities = outcome.judgement.quantities if outcome.judgement is not None else ()
+        return view.heading(judged(0, declared) if declared else no_claims(len(quantities)))
     return verdicts(claims, view, declared)
 
 

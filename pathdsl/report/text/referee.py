@@ -2,7 +2,7 @@
 
 What is claimed of bundled("induction-2l"); would no path (none) or all paths (full) do as well?
   sufficient: supported, 1.000 [1.000, 1.000] at 95%, faithfulness(main) >= 99%
-    main: 2 of 8 nodes, 7% of edges · n = 128 · none 0 no, full 1.000 yes · control ≈0
+    main: 2 of 8 nodes, 7% of edges · n = 128 · none 0 no, full 1.000 yes · control 0
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def _claim(claim: ClaimRobustness, noise: float, view: View) -> list[str]:
 
 
 def numbers(result: ClaimResult, noise: float) -> tuple[str, str]:
-    """The estimate and its interval, "" where there is none; below `noise` both are `≈0`."""
+    """The estimate and its interval, "" where there is none; below `noise` both are `0`."""
     value, ends = result.estimate, result.interval
     return shown(value, ends, noise), pair(ends, value or 0.0, noise)
 

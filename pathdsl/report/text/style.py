@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pathdsl.lang.visible import coloured
+from pathdsl.record import record
 
 __all__ = ["TONES", "View", "clip", "paragraph", "table"]
 
@@ -18,7 +18,7 @@ TONES = {"good": "green", "open": "yellow", "bad": "red"}
 """The colours of the tones of a content."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class View:
     """How a report is to look; `everything` hides no member and no prompt."""
 

@@ -23,7 +23,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import bdtr, bdtrc
 
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import Arguments, resolve_arguments
@@ -109,6 +108,8 @@ def _units(evaluator: Evaluator, node: Aggregate, read: Sequence[Aggregate]) -> 
 
 def one_tail(hits: int, n: int, share: float, side: str) -> float:
     """P(X >= hits) (`above`) or P(X <= hits) (`below`) for X of Binomial(n, share)."""
+    from scipy.special import bdtr, bdtrc
+
     if side == "above":
         return 1.0 if hits <= 0 else float(bdtrc(hits - 1, n, share))
     return 1.0 if hits >= n else float(bdtr(hits, n, share))

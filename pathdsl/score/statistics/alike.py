@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.quantity import Aggregate, row_reads
@@ -56,6 +54,9 @@ def joined(clusters: np.ndarray, numbers: np.ndarray | None) -> np.ndarray:
     """
     if numbers is None:
         return clusters
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     _, own = np.unique(clusters, return_inverse=True)
     _, first, place = np.unique(numbers, return_index=True, return_inverse=True)
     size = int(own.max()) + 1

@@ -22,11 +22,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, maximum_bipartite_matching
-from scipy.sparse.linalg import lsqr
+
+if TYPE_CHECKING:  # few files cross two groups, and scipy.sparse takes long to import
+    from scipy.sparse import csr_array
 
 __all__ = ["Effects", "Table", "Variance"]
 
@@ -91,6 +92,9 @@ class Table:
 
         Nothing connects the prompts of these, so exact rules for independent rows hold for them.
         """
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import maximum_bipartite_matching
+
         table = csr_array(
             (np.ones(self.n_cells), (self._cell_row, self._cell_column)),
             shape=(self.n_rows, self.n_columns),
@@ -100,6 +104,9 @@ class Table:
     @cached_property
     def _additive(self) -> tuple[csr_array, int]:
         """The design of rows and columns on the cells, weighted by their sizes, and its rank."""
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import connected_components
+
         place = np.stack([self._cell_row, self.n_rows + self._cell_column], axis=1).ravel()
         weight = np.repeat(np.sqrt(self._size), 2)
         index = (np.repeat(np.arange(self.n_cells), 2), place)
@@ -112,6 +119,8 @@ class Table:
 
         Linear in the influence: the effects of A - cB are those of A less c times those of B.
         """
+        from scipy.sparse.linalg import lsqr
+
         u = influence / self.n
         cells = np.zeros(self.n_cells)
         design, rank = self._additive
@@ -148,6 +157,8 @@ class Table:
         function g of means has T* = (g(m*) - g(m)) / sqrt(g'(m*) S* g'(m*)), a ratio by its score
         the same with g = A - cB. Resamples that draw no prompt have nan.
         """
+        from scipy.sparse import csr_array
+
         k = sums.shape[1]
         sides = []
         for own, other, n_own, n_other in (

@@ -28,13 +28,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
 from pathdsl.score.statistics.crossed import Effects, Table, Variance
 from pathdsl.score.statistics.design import Design
 from pathdsl.score.statistics.moments import Moments
 from pathdsl.score.statistics.resamples import Resamples
+from pathdsl.score.statistics.roots import brentq
 
 __all__ = ["CAP", "Cells", "Pivot", "Spread", "Units", "pivot_of"]
 

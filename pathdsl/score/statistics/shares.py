@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
-from scipy.special import betaincinv
 
 from pathdsl.score.quantity import (
     Aggregate,
@@ -48,6 +47,8 @@ CORNERS = 256
 
 def clopper_pearson(hits: int, n: int, level: float) -> tuple[float, float]:
     """The exact interval of a share from `hits` of `n`."""
+    from scipy.special import betaincinv
+
     tail = (1 - level) / 2
     low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, tail))
     high = 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, 1 - tail))

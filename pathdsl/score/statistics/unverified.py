@@ -31,7 +31,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
 from pathdsl.draws import Draws
 
@@ -192,6 +191,8 @@ def _bounds(
 ) -> tuple[list[float], list[int]]:
     """At each level the bound, and the place of the unit that sets it."""
     difference, error, freedom = welch(values, inside)
+    from scipy.stats import t as student
+
     t = student.ppf(np.asarray(levels)[:, None], freedom)  # (levels, units)
     bound = np.abs(difference) + t * error
     # Only units that may pass the largest of these have to be resampled.

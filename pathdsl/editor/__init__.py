@@ -1,0 +1,1 @@
+"""What editors and notebooks are given: the language server, highlighting, the cell magic."""

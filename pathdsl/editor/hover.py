@@ -1,0 +1,208 @@
+"""What is said of the name under the cursor: what a word means, what a name denotes on the model.
+
+Of a declaration that is what `pathdsl explain FILE:NAME` prints; of a claim also the verdict that
+the lock beside the file has. Nothing here loads weights or reads rows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pathdsl.checking.lock.file import lock_path, read_lock
+from pathdsl.editor.document import Document
+from pathdsl.editor.names import Mention
+from pathdsl.editor.words import meaning
+from pathdsl.errors import Diagnostic, LanguageError, PathdslError, Span
+from pathdsl.graph.resolve.resolver import Resolver
+from pathdsl.lang import ast
+from pathdsl.lang.canonical import tree_hash
+from pathdsl.lang.rules import pages
+from pathdsl.lang.serving import columns_of, fields_of, generator
+from pathdsl.report.text.explain_name import described
+from pathdsl.report.text.style import View
+
+__all__ = ["hover", "page"]
+
+_VIEW = View(width=88)
+_MEMBERS = 12
+
+
+class _NoGraph(PathdslError):
+    """No config of the model is on this machine."""
+
+
+def hover(document: Document, offset: int) -> tuple[Span, str] | None:
+    """The place that is explained, and the explanation as Markdown; None where nothing is known."""
+    found = document.at(offset)
+    if found is None:
+        return _plain_word(document, offset)
+    mention, statement = found
+    kind, _ = document.meant(mention)
+    match kind:
+        case "declared":
+            text = _declared(document, mention.name)
+        case "variable":
+            text = _variable(document, mention, statement)
+        case "position":
+            text = _position(document, mention.name)
+        case "column":
+            text = _column(document, mention.name)
+        case "file":
+            text = f"the file `{mention.name}`"
+        case _:
+            text = meaning(mention.name)
+    return (mention.span, text) if text else None
+
+
+def page(code: str) -> str:
+    """The page of a diagnostic code as Markdown."""
+    found = pages().get(code)
+    if found is None:
+        return ""
+    return f"**{found.code} {found.name}** · {found.summary}\n\n{found.why}\n\n_{found.repair}_"
+
+
+def _plain_word(document: Document, offset: int) -> tuple[Span, str] | None:
+    """A word of the language, which is no name: `for`, `a9.h6`, `treat`."""
+    text = document.version.text.text
+    start = end = offset
+    while start > 0 and (text[start - 1].isalnum() or text[start - 1] == "_"):
+        start -= 1
+    while end < len(text) and (text[end].isalnum() or text[end] == "_"):
+        end += 1
+    line = text[text.rfind("\n", 0, start) + 1 : start]
+    if start == end or "#" in line or line.count('"') % 2:
+        return None
+    said = meaning(text[start:end])
+    there = document.version.there(start)
+    if not said or there is None:
+        return None
+    return Span(path=document.path, start=there, end=there + end - start), said
+
+
+def _declared(document: Document, name: str) -> str:
+    program = document.program
+    declaration = program.find(name)
+    if declaration is None:
+        return ""
+    if isinstance(declaration, ast.MetricDecl):  # its formula takes an algebra system
+        return f"```circuit\n{_source(document, declaration)}\n```"
+
+    def resolver() -> Resolver:
+        known = document.whole.resolver if document.whole is not None else None
+        if known is None or known.program.find(name) is not declaration:
+            raise _NoGraph(Diagnostic(code="PD000", message="not looked at on the model yet"))
+        return known
+
+    source = _source(document, declaration)
+    try:
+        lines = described(name, program, resolver, _VIEW).split("\n")
+        shown = "\n".join(line for line in lines[1:] if line.strip() not in source.split("\n"))
+        # The source is shown above, in the colours of the language.
+        told = "\n".join(line for line in shown.split("\n") if not _is_of(line, source)).strip("\n")
+        parts = [f"```circuit\n{source}\n```"]
+        if told.strip():
+            parts.append(f"```text\n{_dedented(told)}\n```")
+    except (PathdslError, RecursionError):
+        parts = [f"```circuit\n{source}\n```"]
+    if isinstance(declaration, ast.ClaimDecl | ast.LetDecl):
+        parts += _locked(document, declaration)
+    return "\n\n".join(parts)
+
+
+def _is_of(line: str, source: str) -> bool:
+    return bool(line.strip()) and line.strip() in {one.strip() for one in source.split("\n")}
+
+
+def _dedented(text: str) -> str:
+    return "\n".join(line.removeprefix("  ") for line in text.split("\n"))
+
+
+def _source(document: Document, node: ast.Node) -> str:
+    source = document.program.sources.get(node.span.path)
+    return source.text[node.span.start : node.span.end].rstrip() if source is not None else ""
+
+
+def _locked(document: Document, declaration: ast.ClaimDecl | ast.LetDecl) -> list[str]:
+    """What the lock beside the file says of a claim or let."""
+    if declaration.span.path != document.path:
+        return []
+    name = declaration.name.name
+    try:
+        lock: Mapping[str, Any] = read_lock(document.path)
+    except LanguageError as error:
+        missing = error.diagnostics[0].code == "PD650"
+        return [] if missing or isinstance(declaration, ast.LetDecl) else [
+            f"_{error.diagnostics[0].message}_"
+        ]  # fmt: skip
+    of = "claims" if isinstance(declaration, ast.ClaimDecl) else "quantities"
+    found = {key: one for key, one in lock[of].items() if key == name or key.startswith(f"{name}[")}
+    if not found:
+        return []
+    same = lock["inputs"]["file"]["tree"] == tree_hash(document.program.file)
+    file = os.path.basename(lock_path(document.path))
+    title = f"in `{file}`" if same else f"in `{file}`, of an earlier text of the file"
+    lines = [f"- {_result(key, one, name)}" for key, one in list(found.items())[:_MEMBERS]]
+    if len(found) > _MEMBERS:
+        lines.append(f"- … {len(found) - _MEMBERS} more")
+    return [f"{title}:\n\n" + "\n".join(lines)]
+
+
+def _result(key: str, one: Mapping[str, Any], name: str) -> str:
+    def shown(value: float | None) -> str:
+        return "undefined" if value is None else f"{value:.4g}"
+
+    label = f"`{key.removeprefix(name).strip('[]')}` " if key != name else ""
+    verdict = one.get("verdict")
+    expected = one.get("expected")
+    said = f"**{verdict}**" if verdict else ""
+    if verdict and expected and verdict != expected:
+        said += f" (expected {expected})"
+    ends = (one.get("low"), one.get("high"))
+    between = f", {shown(ends[0])} to {shown(ends[1])}" if None not in ends else ""
+    return (
+        f"{label}{said}{': ' if said else ''}{shown(one.get('estimate'))}{between}, n = {one['n']}"
+    )
+
+
+def _variable(document: Document, mention: Mention, statement: ast.Statement) -> str:
+    loops = (n for n in document.program.nodes(statement) if isinstance(n, ast.Loop))
+    for one in (binding for loop in loops for binding in loop.bindings):
+        if one.variable.span.start == mention.variable:
+            inside = " ".join(_source(document, one.members).split())
+            return f"loop variable: each member of `{inside}`"
+    return ""
+
+
+def _position(document: Document, name: str) -> str:
+    if name == "END":
+        return "**END** · position: the last token of the prompt"
+    lines = [f"**{name}** · position"]
+    for task in document.program.tasks.values():
+        data = fields_of(document.program, task).get("data")
+        made = generator(data.value.name) if data and isinstance(data.value, ast.Call) else None
+        docs = [one.doc for one in made.positions if one.name == name] if made is not None else []
+        lines += [f"in `{task.name.name}`: {doc}" for doc in docs]
+    return "\n\n".join(lines)
+
+
+def _column(document: Document, name: str) -> str:
+    lines = []
+    for task in document.program.tasks.values():
+        data = fields_of(document.program, task).get("data")
+        made = generator(data.value.name) if data and isinstance(data.value, ast.Call) else None
+        if made is None or columns_of(document.program, task) is None:
+            continue
+        for kind, columns in (
+            ("prompt column", made.prompt_columns),
+            ("token column", made.token_columns),
+            ("label", made.labels),
+        ):
+            lines += [
+                f"**{name}** · {kind} of `{made.name}`: {one.doc}"
+                for one in columns
+                if one.name == name
+            ]
+    return "\n\n".join(dict.fromkeys(lines)) or f"**{name}** · column of the data"

@@ -1,0 +1,81 @@
+"""Words of other tools and papers, and how what they stand for is written here.
+
+>>> elsewhere("embed")
+'`input`: the embedding, where paths begin'
+>>> elsewhere("a_name_of_ones_own")
+''
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["ELSEWHERE", "elsewhere"]
+
+ELSEWHERE: Mapping[str, tuple[str, str]] = {
+    "patch": ("a run whose paths carry the treated value", "`treat(through(a9.h9))`"),
+    "path_patch": ("a run whose paths carry the treated value", "`treat(a7.h3 -[q]-> a9.h9)`"),
+    "activation_patch": ("a run with one node treated", "`treat(through(a9.h9))`"),
+    "ablate": ("a run with a node at 0 or at its mean", "`treat(through(a9.h9), treated: zero)`"),
+    "zero_ablate": ("a run with a node at 0", "`treat(through(a9.h9), treated: zero)`"),
+    "mean_ablate": (
+        "a run with a node at its mean",
+        "`treat(through(a9.h9), treated: mean(prompt))`",
+    ),
+    "resample_ablate": (
+        "a run with a node's value of another row",
+        "`treat(through(a9.h9), treated: resample(prompt))`",
+    ),
+    "knockout": ("a run without a node", "`treat(through(a9.h9), treated: mean(prompt))`"),
+    "knock_out": ("a run without a node", "`treat(through(a9.h9), treated: mean(prompt))`"),
+    "clean": ("the plain run", "`reference`"),
+    "original": ("the plain run", "`reference`"),
+    "corrupted": ("the run in which every path is treated", "`treated`"),
+    "corrupt": ("the run in which every path is treated", "`treated`"),
+    "counterfactual": ("the run in which every path is treated", "`treated`"),
+    "patched": ("a run whose paths carry the treated value", "`treat(P)`"),
+    "denoise": ("a run that keeps a node and treats the rest", "`keep(through(a9.h9))`"),
+    "noising": ("a run with one node treated", "`treat(through(a9.h9))`"),
+    "denoising": ("a run that keeps a node and treats the rest", "`keep(through(a9.h9))`"),
+    "between": ("the paths from one node to another", "`a5.h5 ~> a9.h9`"),
+    "from_to": ("the paths from one node to another", "`a5.h5 ~> a9.h9`"),
+    "embed": ("the embedding, where paths begin", "`input`"),
+    "embeds": ("the embedding, where paths begin", "`input`"),
+    "embedding": ("the embedding, where paths begin", "`input`"),
+    "tok_embeds": ("the embedding, where paths begin", "`input`"),
+    "unembed": ("where every path ends", "`logits`"),
+    "lm_head": ("where every path ends", "`logits`"),
+    "output": ("where every path ends", "`logits`"),
+    "outputs": ("where every path ends", "`logits`"),
+    "heads": ("all heads", "`attn`"),
+    "mlps": ("all MLPs", "`mlp`"),
+    "resid_pre": ("the residual stream that enters a layer", "`r5`"),
+    "resid_post": ("the residual stream that leaves layer 5", "`r6`"),
+    "last": ("the last token", "`@END`"),
+    "LAST": ("the last token", "`@END`"),
+    "end": ("the last token", "`@END`"),
+    "direct_effect": ("the effect of a direct edge", "`effect(a9.h9 -> logits)`"),
+    "indirect_effect": (
+        "the effect of all paths through a node but the direct one",
+        "`effect(through(a9.h9) - (a9.h9 -> logits))`",
+    ),
+    "total_effect": ("the effect of all paths through a node", "`effect(through(a9.h9))`"),
+    "logit_diff": ("a metric", "`metric LD: logits = logit(io) - logit(s)`"),
+    "logit_difference": ("a metric", "`metric LD: logits = logit(io) - logit(s)`"),
+    "log_prob": ("a metric", "`metric L: nats = logprob(io)`"),
+    "kl_div": ("a metric", "`metric D: nats = kl(reference)`"),
+    "kl_divergence": ("a metric", "`metric D: nats = kl(reference)`"),
+    "sufficiency": ("a score", "`faithfulness(P)`"),
+    "recovered": ("a form of a score", "`faithfulness(P, as: recovered)`"),
+    "iou": ("a score", "`overlap(P, Q, as: united)`"),
+    "jaccard": ("a score", "`overlap(P, Q, as: united)`"),
+    "avg": ("a mean over prompts", "`mean(LD(reference))`"),
+    "assert": ("a claim", "`claim enough: faithfulness(P) >= 80% at 95% confidence`"),
+}
+"""Words of other tools and papers: what they stand for, and how that is written here."""
+
+
+def elsewhere(word: str) -> str:
+    """The repair for a word of another tool, "" for others."""
+    meaning, right = ELSEWHERE.get(word, ("", ""))
+    return f"{right}: {meaning}" if right else ""

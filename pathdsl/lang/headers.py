@@ -1,0 +1,75 @@
+"""The columns that a file of rows has, read without a model: what `lint` can know of it.
+
+columns_in_file(program, task)    # ("prompt", "other", "answer")
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from pathdsl.lang import ast
+from pathdsl.lang.fence import SUFFIX
+from pathdsl.lang.program import Program
+from pathdsl.lang.serving import Columns, fields_of
+from pathdsl.lang.signatures.calls import DATA_FILES, path_in
+from pathdsl.reading import read_file
+
+__all__ = ["columns_in_file"]
+
+_MOST = 1_000_000
+"""Bytes of a file of JSON lines: of a larger one some row behind them might have the column."""
+_NOT_COLUMNS = ("positions", "spans")
+
+
+def columns_in_file(program: Program, task: ast.TaskDecl) -> Columns | None:
+    """Every column that some row of a task's file has; None where that is not plainly known.
+
+    What is wrong with the file, or with its rows, is told by those who read all of it.
+    """
+    data = fields_of(program, task).get("data")
+    if data is None or not isinstance(data.value, ast.Call) or data.value.name not in DATA_FILES:
+        return None
+    written = path_in(data.value)
+    path = Path(data.value.span.path).parent / written.value if written else None
+    if path is None or path.suffix == SUFFIX or not program.fence.holds(path):
+        return None
+    try:
+        state = os.stat(path)
+        known = _columns(str(path), data.value.name, state.st_mtime_ns, state.st_size)
+    except (OSError, ValueError):
+        return None
+    if known is None:
+        return None
+    names = tuple(dict.fromkeys(("id", *known)))
+    return Columns(prompts=names, tokens=names, labels=names, added=frozenset())
+
+
+@lru_cache(maxsize=64)
+def _columns(path: str, kind: str, changed: int, size: int) -> tuple[str, ...] | None:
+    """`changed` and `size` are there for the cache: a server looks at each keystroke."""
+    content = read_file(path, _MOST + 1)
+    if DATA_FILES[kind].untyped:
+        text = content.decode("utf-8-sig", "replace")
+        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        try:
+            return tuple(next((cells for cells in rows if cells), ())) or None
+        except csv.Error:
+            return None
+    if len(content) > _MOST:
+        return None
+    found: dict[str, None] = {}
+    for line in content.decode("utf-8-sig").split("\n"):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                return None
+            if not isinstance(row, dict):
+                return None
+            found |= dict.fromkeys(name for name in row if name not in _NOT_COLUMNS)
+    return tuple(found) or None
