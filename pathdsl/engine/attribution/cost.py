@@ -28,7 +28,7 @@ __all__ = [
     "rows_per_chunk",
 ]  # fmt: skip
 
-CHUNK_TOKENS = 480
+CHUNK_TOKENS = 330
 """Tokens of one chunk at most, unless one prompt is longer."""
 
 
