@@ -78,7 +78,8 @@ def as_json(value: object) -> Any:
             return {"": "map", "of": sorted([str(k), as_json(v)] for k, v in value.items())}
         case _ if is_dataclass(value):
             found = {"": type(value).__name__}
-            for name, later, default in _compared(type(value)):
+            kind: Any = type(value)
+            for name, later, default in _compared(kind):
                 inside = getattr(value, name)
                 # What was added later and is not used leaves the spelling as it was.
                 if not (later and inside == default):
