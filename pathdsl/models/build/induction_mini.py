@@ -72,7 +72,8 @@ def batch(step: int, tokenizer: PreTrainedTokenizerBase) -> tuple[Tensor, Tensor
     """Token ids (BATCH, pos) of a step, and the same as labels, where nothing tells left out."""
     texts, wanted = [], []
     for row in range(BATCH):
-        seen, words = set(), []
+        seen: set[Part] = set()
+        words: list[str] = []
         for part in line(step * BATCH + row):
             if part in seen and len(part) == 2:
                 wanted.append((row, len(words) + 2))  # <bos> is in front
