@@ -64,7 +64,7 @@ def line(index: int) -> list[Part]:
     kinds = 2 + draws.below(PAIRS - 1)
     numbers = [draws.below(kinds) for _ in range((LENGTH - between) // 2)]
     order = draws.shuffled([*numbers, *range(-between, 0)])
-    # A third more words than are needed, for first words that no word fits.
+    # More words than are needed, for first words that no word fits.
     return parts_of(draws.sample(WORDS, 3 * PAIRS + BETWEEN), order, "train")
 
 
