@@ -70,6 +70,7 @@ CASES: Mapping[str, Cases] = {
 SAMPLES: Mapping[str, Samples] = {
     "json": Samples("texts that JSON is read from", 80, 200),
     "shrinking": Samples("cases against the tree that hypothesis draws", 5, 15),
+    "blocks": Samples("the same under drawn blocks", 5, 15),
     "meaning": Samples("drawn path sets that have a meaning", 4, 10),
     "ends": Samples("misses of each interval of docs/levels.md", 60, 250),
     "extremes": Samples("claims of extremes where nothing is there", 20, 60),

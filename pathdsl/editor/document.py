@@ -38,7 +38,7 @@ class Whole:
     """What one whole look at a version gave: its faults, and sizes by name.
 
     `loaded` are the faults of syntax and of names declared twice. `resolver` is None where no
-    config of the model is at hand, or the file has errors.
+    config of the model is at hand, or none can be used.
     """
 
     version: Version
@@ -82,7 +82,8 @@ class Document:
             return known
 
         reader = Reader(source=self._source, parsed=parsed)
-        self.program, self._loaded = load_program(self.path, text, self.fence, reader)
+        self.program, loaded = load_program(self.path, text, self.fence, reader)
+        self._now = version, self.program, tuple(loaded)
         self.faults = self._quick()
 
     def _source(self, path: str) -> SourceFile | Diagnostic:
@@ -91,7 +92,7 @@ class Document:
 
     def _quick(self) -> list[Diagnostic]:
         """Faults of syntax and names, of the changed statements, and those that are still there."""
-        found = list(self._loaded)
+        found = list(self._now[2])
         for statement in self.version.fresh:
             if self.whole is None:
                 break  # the file was just opened: the whole look is next
@@ -117,7 +118,7 @@ class Document:
 
     def look(self) -> Whole:
         """The whole look at this version; may be called beside the loop that reads keystrokes."""
-        version, program, loaded = self.version, self.program, list(self._loaded)
+        version, program, loaded = self._now  # at once: a keystroke may come meanwhile
         linted = sort_diagnostics([*loaded, *lint_program(program)], first=self.path)
         faults = with_graph(program, linted)
         try:

@@ -21,6 +21,7 @@ from pathdsl.lang.canonical import tree_hash
 from pathdsl.lang.rules import pages
 from pathdsl.lang.serving import columns_of, fields_of, generator
 from pathdsl.report.text.explain_name import described
+from pathdsl.report.text.explain_task import generator_text
 from pathdsl.report.text.style import View
 
 __all__ = ["hover", "page"]
@@ -52,7 +53,7 @@ def hover(document: Document, offset: int) -> tuple[Span, str] | None:
         case "file":
             text = f"the file `{mention.name}`"
         case _:
-            text = meaning(mention.name, mention.told)
+            text = meaning(mention.name, mention.told) or _generator(mention.name)
     return (mention.span, text) if text else None
 
 
@@ -186,6 +187,12 @@ def _position(document: Document, name: str) -> str:
         docs = [one.doc for one in made.positions if one.name == name] if made is not None else []
         lines += [f"in `{task.name.name}`: {doc}" for doc in docs]
     return "\n\n".join(lines)
+
+
+def _generator(name: str) -> str:
+    """What `pathdsl explain NAME` prints of a generator of rows."""
+    made = generator(name)
+    return f"```text\n{generator_text(made, _VIEW).strip()}\n```" if made is not None else ""
 
 
 def _column(document: Document, name: str) -> str:

@@ -115,7 +115,9 @@ class Server(LanguageServer):
 
     def change(self, uri: str, changes: Iterable[Any], version: int | None) -> None:
         """Take in a keystroke: the quick look, told at once."""
-        file = self.files[uri]
+        file = self.files.get(uri)
+        if file is None:  # of a file that was never opened nothing is known
+            return
         for change in changes:
             span = getattr(change, "range", None)
             if span is None:

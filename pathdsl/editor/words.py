@@ -9,6 +9,7 @@ Source: grammars/circuit.lark; docs/language.md, Files, words and literals.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Literal
@@ -32,7 +33,7 @@ from pathdsl.lang.signatures.interventions import VECTOR
 from pathdsl.lang.signatures.kinds import UNITS
 from pathdsl.lang.signatures.members import OVER_MEMBERS
 from pathdsl.lang.signatures.pvalues import P_VALUES
-from pathdsl.lang.words import all_words, words_named
+from pathdsl.lang.words import Word, all_words, words_named
 from pathdsl.record import record
 
 __all__ = ["KINDS", "Coloured", "coloured", "meaning", "signatures"]
@@ -128,10 +129,25 @@ def meaning(name: str, told: str = "") -> str:
         chosen = [one for one in senses if not one.kind.startswith(("field of", "option"))]
     parts = []
     for one in chosen or senses:
-        lines = [f"**{one.name}** · {one.kind}", "", one.meaning, "", "```circuit", one.example]
-        lines += ["```", *(f"- `{option}`" for option in one.options)]
+        shown, says, example = _of(name, one) if one.kind == "node" else (
+            one.name, one.meaning, one.example
+        )  # fmt: skip
+        lines = [f"**{shown}** · {one.kind}", "", says, "", "```circuit", example, "```"]
+        lines += [o if o.startswith("of ") else f"- `{o}`" for o in one.options]
         parts.append("\n".join(lines))
     return "\n\n---\n\n".join(parts)
+
+
+def _of(name: str, sense: Word) -> tuple[str, str, str]:
+    """What is said of `a9.h6`, of another head: its numbers in the place of 9 and 6."""
+    numbers = dict(
+        zip(re.findall(r"\d+", sense.name), re.findall(r"\d+", name), strict=False)
+    )  # fmt: skip
+
+    def put(text: str) -> str:
+        return re.sub(r"\d+", lambda found: numbers.get(found[0], found[0]), text)
+
+    return name, put(sense.meaning), put(sense.example)
 
 
 def signatures() -> dict[str, Signature]:

@@ -243,7 +243,7 @@ _SCORES = {
     "completeness": "do circuit and model stay alike when both lose the same units?",
     "minimality": "does every part of the circuit matter?",
     "effect": "how much the metric moves when these paths are treated",
-    "attribution": "what patching one node or edge alone would do, measured or estimated",
+    "attribution": "what patching one node, mark or edge alone would do, measured or estimated",
     "accuracy": "the share of prompts whose most likely token is the answer",
     "broken": "the share of right answers that the second run gets wrong",
     "overlap": "how many units two path sets share, under a stated denominator",

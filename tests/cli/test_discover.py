@@ -112,6 +112,11 @@ def test_as_one_object(folder: Path) -> None:
         (["--size", "5%", "--method", "atp", "--curves"], "score edges, `--method eap`"),
         (["--size", "5%", "--tau", "0.1"], "the threshold of `--method acdc`"),
         (["--size", "5%", "--steps", "3"], "has no integral"),
+        (["--size", "5%", "--method", "ifr", "--signed"], "those of `ifr` have none"),
+        (
+            ["--size", "5%", "--method", "ifr", "--select", "pnr"],
+            "`--select pnr` ranks by the sign",
+        ),
         (["--size", "5%", "--method", "eap_ig", "--rule", "up"], "`right` or `left`"),
         (["--size", "5%", "--task", "cop"], "did you mean `copy`"),
         (["--size", "5%", "--judge", "copy"], "would judge what they found"),

@@ -17,6 +17,7 @@ from pathdsl.errors import DataError, LanguageError, PlanError
 from pathdsl.graph.paths.pathset import FULL, Pos
 from pathdsl.plan.runs import Action, Block, Target
 from pathdsl.plan.treated import TreatedSpec
+from tests import seeds as counts
 from tests.engine.family_cases import Exact
 from tests.engine.test_families_tree import opened as opened_families
 from tests.engine.test_families_tree_b import opened as opened_decoders
@@ -188,17 +189,27 @@ def test_frozen_norms_of_decoders(name: str) -> None:
     assert done
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-@given(case=draw_case(), seed=st.integers(0, 2**16))
-def test_drawn_cases_are_the_literal_tree(case: Case, seed: int) -> None:
-    try:
-        one = open_case(case)
-    except LanguageError:
-        assume(False)
-    assume(sum(count_paths(case, 0)) < 4000)
-    rng = random.Random(seed)
-    drawer = Drawer(one, Chooser(rng.randint))
-    assume(compare(one, drawer, [[rng.choice(VERBS)], [rng.choice(VERBS)]]))
+@pytest.mark.parametrize("count", counts.samples("blocks"))
+def test_drawn_cases_are_the_literal_tree(count: int) -> None:
+    @settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=draw_case(), seed=st.integers(0, 2**16))
+    def compared(case: Case, seed: int) -> None:
+        try:
+            one = open_case(case)
+        except LanguageError:
+            assume(False)
+        assume(sum(count_paths(case, 0)) < 4000)
+        rng = random.Random(seed)
+        drawer = Drawer(one, Chooser(rng.randint))
+        assume(compare(one, drawer, [[rng.choice(VERBS)], [rng.choice(VERBS)]]))
+
+    compared()
 
 
 @pytest.mark.parametrize("seed", (2, 5, 7, 16))

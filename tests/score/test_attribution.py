@@ -45,6 +45,7 @@ SAME = {
     "size": ("attribution(a3.h1, by: exact, as: rms)", "effect(through(a3.h1), as: rms)"),
     "zero": ("attribution(a3.h1, by: exact, treated: zero)", "effect(a3.h1, treated: zero)"),
     "all": ("attribution(input, by: exact)", "effect(full)"),
+    "mark": ("attribution(r2 @S2, by: exact)", "effect(through(r2@S2))"),
 }  # fmt: skip
 ESTIMATES = """
 let guess for h in attn: logits = attribution(h, by: atp)
@@ -123,6 +124,43 @@ def test_a_set_of_positions_is_the_sum_of_its_positions(judged: FileOutcome) -> 
     found = estimates(judged)
     assert found["two"] == pytest.approx(found["one[S2]"] + found["one[END]"], rel=1e-12)
     assert found["one[END]"] != 0
+
+
+OTHERS = """
+let both                = attribution(m0 @{S2, END} -> m3, by: ifr)
+let apart for p in [S2, END] = attribution(m0 @p -> m3, by: ifr)
+let read: logits        = attribution(m0 @S2 -[v]-> a3.h1 @END, by: peap)
+let all_read: logits    = attribution(m0 @S2 -[v]-> a3.h1, by: peap)
+let not_read: logits    = attribution(m0 @S2 -[v]-> a3.h1 @S1, by: peap)
+let stream: logits      = attribution(r0 @S2, by: atp)
+let node: logits        = attribution(input @S2, by: atp)
+let last: logits        = attribution(r4, by: atp)
+let summed: logits      = sum(e in edges { {input, any} -> logits }: attribution(e, by: eap))
+let way: logits         = attribution(m0 -> logits, by: eap_gp, steps: 1, rule: right)
+let slope: logits       = attribution(m0 -> logits, by: eap)
+"""
+
+
+def test_shares_readers_marks_and_ways_in_a_file(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    outcome = run(tmp_path, OTHERS, store)
+    found = estimates(outcome)
+    # A share at two tokens is the mean of those at each.
+    assert found["both"] == pytest.approx((found["apart[S2]"] + found["apart[END]"]) / 2, rel=1e-9)
+    assert 0 < found["both"] < 1
+    # The metric reads the last layer's heads at END alone, and no head reads ahead.
+    assert found["read"] == pytest.approx(found["all_read"], rel=1e-6) != 0
+    assert found["not_read"] == 0
+    assert found["stream"] == pytest.approx(found["node"], rel=1e-5) != 0
+    assert found["last"] == pytest.approx(found["summed"], rel=1e-4)
+    assert found["way"] == pytest.approx(found["slope"], rel=1e-5) != 0
+    written = {(row["written"], row["treated"], row["metric"]) for row in values_of(outcome)}
+    edge = "attribution(m0 -[v]-> a3.h1, at: S2, read at: END, by: peap)"
+    assert (edge, "prompt_abc", "LD") in written
+    assert ("attribution(m0 -> m3, at: {S2, END}, by: ifr)", None, None) in written
+    again = run(tmp_path, OTHERS, store)
+    assert estimates(again) == found
+    assert again.session is not None and again.session.attributed == []
 
 
 def test_claims_about_estimates_have_intervals(judged: FileOutcome) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from functools import cache
 
 import numpy as np
 import pytest
@@ -32,10 +33,16 @@ AREAS = (
 )
 
 
+@cache
+def judged(average: str = "ratio_of_means"):
+    """The areas on the fake world, and its session."""
+    header = HEADER.replace("treated = other", f"treated = other; average = {average}")
+    return run(AREAS, header=header)[:2]
+
+
 @pytest.mark.parametrize("average", ["ratio_of_means", "mean_of_ratios"])
 def test_points_by_hand(average):
-    header = HEADER.replace("treated = other", f"treated = other; average = {average}")
-    judgement, s, _ = run(AREAS, header=header)
+    judgement, s = judged(average)
     signed, absolute = judgement.curves
     assert (signed.of, signed.rank) == ('edges("scores.json")', "signed")
     assert signed.names == ("up", "away") and absolute.names == ("other",)
@@ -66,12 +73,12 @@ def test_no_area_no_curve():
 
 
 def test_an_area_above_one_is_no_faithfulness(monkeypatch):
-    judgement, *_ = run(AREAS)
+    judgement, _ = judged()
     area = next(q for q in judgement.quantities if q.name == "up").estimate
     assert (area > 1) is any(d.code == "PD545" for d in judgement.diagnostics)
     for height, said in ((1.62, True), (1.0, False)):
         monkeypatch.setattr("pathdsl.score.curves._measured", lambda *_, h=height: (h, (h, h)))
-        judgement, *_ = run(AREAS)
+        judgement, *_ = run(AREAS.splitlines()[0])
         told = [d for d in judgement.diagnostics if d.code == "PD545"]
         assert bool(told) is said
         if told:

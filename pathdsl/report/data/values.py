@@ -64,6 +64,7 @@ def _scores(outcome: FileOutcome) -> list[dict[str, Any]]:
         if not (sender and receiver):
             unit = f"{sender or receiver}{f', slot: {slot}' if slot else ''}"
         unit += f", at: {at}" if at is not None else ""
+        unit += f", read at: {asked.reader}" if asked.reader is not None else ""
         assert session is not None
         values = session.scored(run, measure, (sender, receiver, slot), at)[0]
         for row_id, value in zip(outcome.tasks[run.task].row_ids, values, strict=True):
