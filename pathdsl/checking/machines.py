@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from pathdsl.checking.proofs import Proofs
 from pathdsl.engine.lazy_model import LazyModel, Turns
-from pathdsl.engine.load.weights import load
 from pathdsl.engine.meter import Meter
 from pathdsl.engine.recall import Recall, Tally
 from pathdsl.engine.session import EngineSession
@@ -139,7 +138,7 @@ class Machines:
             model = LazyModel(
                 ready.sources[name], options.device, options.threads, options.store,
                 fused=fuses(ready, ready.tasks_of(name)), meter=self.meter, turns=self._turns,
-                loading=options.held or load,
+                loading=options.held,
             )  # fmt: skip
             self.proofs[name] = Proofs(model)
         return self.proofs[name]

@@ -127,6 +127,12 @@ def import_(
             _refuse_loss(circuit)
         known = shape or shape_of_file(circuit)
         layout = layout_for(circuit, known)
+        sizes = circuit.model.n_layers, circuit.model.n_heads
+        if isinstance(cut.top, float) and shape is None and None in sizes:
+            raise UnusableFile(
+                f"`--top {top}` is a share of a model, and it does not say which", code="PD448",
+                advice="name the model: `--model hf:ID`, or keep a number of edges",
+            )  # fmt: skip
         chosen = choose(circuit, layout, cut)
         if shape is not None:
             circuit = _with_model(circuit, shape)
@@ -351,6 +357,8 @@ def _tell(
     model: str | None, rows: str | None,
 ) -> None:  # fmt: skip
     """The report: what was read, what is kept, what is not carried over."""
+    from pathdsl.lang.render import screen
+
     if as_json:
         found = {
             "file": file, "format": circuit.format, "kept": chosen.said,
@@ -372,4 +380,4 @@ def _tell(
     missing = [word for word, given in (("model", model), ("rows", rows)) if given is None]
     if missing:
         lines.append(f"fill in the {' and the '.join(missing)}: pathdsl lint {written[0]}")
-    out("\n".join(lines) + "\n")
+    out("".join(f"{screen(line)}\n" for line in lines))

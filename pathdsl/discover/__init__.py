@@ -1,1 +1,1 @@
-"""From scores to circuits: scores kept prompt by prompt, selection, stability, certificates."""
+"""From scores to circuits: ACDC, certificates, roles, the records of rows, the files."""

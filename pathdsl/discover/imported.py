@@ -158,6 +158,13 @@ def choose(circuit: Circuit, layout: Layout, cut: Cut) -> Chosen:
         if not kept and not known:
             raise UnusableFile(f"it marks no {what} as kept or not", code="PD444",
                                advice="choose by score: `--top 200`")  # fmt: skip
+        open_ = [str(k) if what == "node" else edge_text(k)  # type: ignore[arg-type]
+                 for k, entry in entries.items() if entry.kept is None]  # fmt: skip
+        if kept and open_:
+            raise UnusableFile(
+                f"it marks some {what}s as kept, and says nothing of {listed_names(open_)}",
+                code="PD444", advice="mark each as kept or not, or choose by score: `--top 200`",
+            )  # fmt: skip
         said = f"the {counted(len(kept), what)} that it marks"
         if circuit.edges is not None and all(e.kept for e in circuit.edges.values()):
             said = f"all {counted(len(kept), what)} that it lists"

@@ -73,7 +73,7 @@ class LazyModel:
         fused: bool = False,
         meter: Meter | None = None,
         turns: Turns | None = None,
-        loading: Callable[..., LoadedModel] = load,
+        loading: Callable[..., LoadedModel] | None = None,
     ) -> None:
         self.source = source
         self.turns = turns or Turns()
@@ -178,7 +178,7 @@ class LazyModel:
         self.turns.take(self)
         self.meter.start("loading the model")
         settle()
-        loaded = self._loading(self.source, self.device, self.threads, fused=self.fused)
+        loaded = (self._loading or load)(self.source, self.device, self.threads, fused=self.fused)
         self.meter.end()
         if self._weights and dict(loaded.weights) != dict(self._weights):
             self._forget()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pathdsl.checking.check import check_file
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.planned import plan_file
 from pathdsl.checking.prepare import prepare
@@ -65,6 +66,33 @@ def of_hub(program: Program) -> dict[str, ModelSource]:
     """The models of a program that are on the hub, by their names in it."""
     found = {name: source_of(program, model=decl) for name, decl in program.models.items()}
     return {name: source for name, source in found.items() if source.kind == "hf"}
+
+
+ON_HUB = [path for path in FILES if path.startswith("hypotheses/gpt2")]
+
+
+def with_weights(folder: Path, width: int = 2) -> None:
+    """Random weights of as many layers and heads as the config beside says, heads `width` wide."""
+    torch = pytest.importorskip("torch")
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config.from_pretrained(folder)
+    config.n_embd = width * config.n_head
+    torch.manual_seed(0)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", ON_HUB)
+def test_on_random_weights_it_runs_to_its_verdicts(path: str, tmp_path: Path) -> None:
+    program, _ = load_program(str(ROOT / path))
+    asked = options(program, tmp_path)
+    for source in asked.models.values():
+        with_weights(Path(source.location))
+    outcome = check_file(str(ROOT / path), asked)
+    assert not errors_in(outcome.diagnostics), [d.message for d in errors_in(outcome.diagnostics)]
+    assert outcome.judgement is not None
+    assert len(outcome.judgement.claims) == outcome.declared_claims > 0
 
 
 def options(program: Program, folder: Path) -> CheckOptions:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import save_file
 from torch import nn
 
 from pathdsl.engine.adapters import adapter_for
 from pathdsl.engine.load import devices
-from pathdsl.engine.load import weights as loading
 from pathdsl.engine.load.devices import check_placed, device_text
 from pathdsl.engine.load.files import folder_files
 from pathdsl.engine.load.source import vet_config
@@ -177,13 +177,13 @@ def test_a_decoder_without_experts_is_not_refused(folder: Path) -> None:
 def test_how_transformers_is_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Safetensors only, no code of the model, the declared dtype whatever the config says."""
     asked: list[dict[str, object]] = []
-    real = loading.transformers.AutoModelForCausalLM.from_pretrained
+    real = transformers.AutoModelForCausalLM.from_pretrained
 
     def spy(place: str, **options: object) -> object:
         asked.append(options)
         return real(place, **options)
 
-    monkeypatch.setattr(loading.transformers.AutoModelForCausalLM, "from_pretrained", spy)
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", spy)
     configure(folder, dtype="bfloat16", torch_dtype="bfloat16")
     loaded = load(at(folder))
     (options,) = asked
@@ -209,7 +209,7 @@ def test_a_tokenizer_with_its_own_code(folder: Path, monkeypatch: pytest.MonkeyP
 
 def test_an_untested_transformers_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(at(folder)).warnings == ()
-    monkeypatch.setattr(loading.transformers, "__version__", "6.1.0")
+    monkeypatch.setattr(transformers, "__version__", "6.1.0")
     loaded = load(at(folder))
     (found,) = loaded.warnings
     assert (found.code, found.severity) == ("PD622", Severity.WARNING)
@@ -265,7 +265,7 @@ def test_device_auto_on_one_device(folder: Path) -> None:
 
 def test_device_auto_asks_for_a_placement(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What transformers places is taken as it is, and what it leaves on the disk is refused."""
-    real = loading.transformers.AutoModelForCausalLM.from_pretrained
+    real = transformers.AutoModelForCausalLM.from_pretrained
     left = [""]
 
     def placing(place: str, device_map: str, **options: object) -> object:
@@ -276,7 +276,7 @@ def test_device_auto_asks_for_a_placement(folder: Path, monkeypatch: pytest.Monk
             model.transformer.h[0].to("meta")
         return model, report
 
-    monkeypatch.setattr(loading.transformers.AutoModelForCausalLM, "from_pretrained", placing)
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", placing)
     monkeypatch.setattr(devices, "find_spec", lambda name: object())
     assert load(at(folder), device="auto").facts["device"] == "cpu"
     left[0] = "disk"

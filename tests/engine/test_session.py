@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import pathdsl.engine.session as module
+import pathdsl.engine.run.runner as module
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.planner import Limits
 from pathdsl.engine.rounding import ROUNDING

@@ -131,6 +131,36 @@ def test_one_file_of_each_kind_gives_the_numbers_of_its_tool(tmp_path: Path) -> 
     assert refused == {one: REFUSED[one] for one in SHORT if one in REFUSED}
 
 
+@pytest.mark.parametrize(
+    ("scores", "options", "marked"),
+    [
+        ("edge_eap_scores.json", ("--top", "60"), "edge_eap_top60_abs.json"),
+        ("edge_eap_scores.pt", ("--top", "60"), "edge_eap_top60_abs_unpruned.pt"),
+        ("edge_eap_scores.json", ("--top", "60", "--signed"), "edge_eap_top60_signed.json"),
+        ("edge_eapig5_scores.pt", ("--top", "47"), "edge_eapig5_top47_abs.pt"),
+        ("node_eap_scores.pt", ("--top", "9"), "node_eap_top9.pt"),
+        ("node_eap_input_unscored_top7.pt", ("--top", "7"), "node_eap_input_unscored_top7.pt"),
+    ],
+)
+def test_the_first_of_a_ranking_are_those_that_the_tool_marks(
+    scores: str, options: tuple[str, ...], marked: str, tmp_path: Path
+) -> None:
+    paths = []
+    for name, some in ((scores, options), (marked, ())):
+        assert imported(tmp_path, MINI / "eap_ig" / name, *some, *MODEL)["code"] == 0
+        paths.append(path_of((tmp_path / "x.circuit").read_text()))
+    assert paths[0] == paths[1]
+
+
+def test_prune_scores_grow_with_the_number_of_batches() -> None:
+    one, three = (
+        torch.load(MINI / "auto_circuit" / f"eap_mask0{tail}.pt", weights_only=True)
+        for tail in ("", "_batch1")
+    )
+    for name, scores in one.items():
+        torch.testing.assert_close(three[name], 3 * scores, rtol=1e-4, atol=1e-5)
+
+
 def test_an_edge_at_every_token_is_the_edge(tmp_path: Path) -> None:
     """Prune scores with a sequence dimension: each edge at each of the 16 tokens."""
     scores = torch.load(MINI / "auto_circuit" / "acdc.pt", weights_only=True)

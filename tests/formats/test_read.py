@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -305,3 +306,14 @@ def test_artifacts_keep_the_sign_of_edges(tmp_path: Path) -> None:
     assert path_of((tmp_path / "x.circuit").read_text()) == "within(m1.n[3,7])"
     assert pathdsl("graph", "x.circuit", cwd=tmp_path).returncode == 2  # PD440: rows
     assert not math.isnan(EDGES["m2->logits"]["score"])
+
+
+def test_a_truth_value_for_each_edge_of_acdc(tmp_path: Path) -> None:
+    marks = {
+        (row[0], tuple(row[1]), row[2], tuple(row[3])): not row[0].endswith("hook_q_input")
+        for row, _ in chain_of_acdc()
+    }
+    (tmp_path / "edges.pth").write_bytes(saved(OrderedDict(marks)))
+    report = imported(tmp_path, "edges.pth", *MODEL)
+    assert report["format"] == "acdc" and report["edges"] == 4
+    assert "input -[k,v]-> a0.h1" in (tmp_path / "x.circuit").read_text()

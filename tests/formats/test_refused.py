@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -208,6 +210,19 @@ def test_bytes_that_are_refused(data: bytes, code: str, said: str, tmp_path: Pat
     assert "Traceback" not in report["said"] and not (tmp_path / "was-run").exists()
 
 
+def test_the_script_that_converts_runs_nothing_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "e.pkl").write_bytes(pickle.dumps(Evil()))
+    said = imported(tmp_path, "e.pkl")["said"]
+    lines = said.partition("runs nothing of the file:\n")[2].partition("\n  = more")[0]
+    script = "\n".join(line[10:] for line in lines.splitlines())
+    for data, code in ((pickle.dumps(Evil()), 1), (pickle.dumps([("a", 1), (None, 2.5)]), 0)):
+        (tmp_path / "e.pkl").write_bytes(data)
+        words = [sys.executable, "-c", script]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == code and not (tmp_path / "was-run").exists()
+    assert json.loads((tmp_path / "e.pkl.json").read_text()) == [["a", 1], [None, 2.5]]
+
+
 def test_what_a_threshold_keeps_is_said_or_refused(tmp_path: Path) -> None:
     (tmp_path / "found.json").write_text(eap())
     for options, said in (
@@ -224,6 +239,12 @@ def test_what_a_threshold_keeps_is_said_or_refused(tmp_path: Path) -> None:
         assert report["code"] == 2 and said in " ".join(report["said"].split()), (options, report)
     assert imported(tmp_path, "found.json", "--threshold", "0.4")["edges"] == 3
     assert "PD444" in imported(tmp_path, "found.json", "--threshold", "0.4", "--signed")["said"]
+    some = {**EDGES, "m2->logits": {"score": 0.7}}
+    (tmp_path / "found.json").write_text(eap(edges=some))
+    assert "says nothing of `m2->logits`" in imported(tmp_path, "found.json")["said"]
+    (tmp_path / "list.json").write_text(acdc(*IN, *OUT))
+    report = imported(tmp_path, "list.json", "--top", "5%")
+    assert "PD448" in report["said"] and "a share of a model" in report["said"]
     tied = {**EDGES, "m2->logits": {"score": 0.7}}
     (tmp_path / "found.json").write_text(eap(edges=tied))
     report = imported(tmp_path, "found.json", "--top", "2", "--nan", "last")

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import pathdsl.checking.proofs as proofs
 import pathdsl.engine.lazy_model as lazymodel
 import pathdsl.engine.planner as planner_module
 import pathdsl.engine.recall as recall
-import pathdsl.engine.session as session_module
+import pathdsl.engine.run.runner as runner_module
+import pathdsl.engine.self_check as proofs
 import pathdsl.engine.store.store as store_module
 from pathdsl.checking.check import check_file
 from pathdsl.checking.options import CheckOptions
@@ -137,7 +137,7 @@ def test_nothing_is_loaded_where_everything_is_known(
             raise AssertionError("weights were read")
 
         monkeypatch.setattr(lazymodel, "load", refuse)
-        monkeypatch.setattr(session_module, "execute", refuse)
+        monkeypatch.setattr(runner_module, "execute", refuse)
         monkeypatch.setattr(planner_module, "build_plans", refuse)
         assert all_of(check(tmp_path, GOOD, store)) == all_of(cold)
         with pytest.raises(AssertionError, match="weights were read"):
@@ -339,7 +339,7 @@ def test_a_store_that_fails_on_the_way_changes_nothing(
 def test_weights_that_change_on_the_way_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lazymodel, "weight_hashes", lambda source: ("", {"model": "another"}))
+    monkeypatch.setattr(lazymodel, "weight_hashes", lambda *_: ("", {"model": "another"}))
     with Store(tmp_path / "store") as store:
         outcome = check(tmp_path, GOOD, store)
     assert outcome.exit_code is ExitCode.MACHINE_FAILED

@@ -24,6 +24,8 @@ __all__ = ["read_tensors", "save_tensors"]
 def read_tensors(data: bytes) -> object:
     """What an archive holds, tensors as `Array`s, everything else as plain values.
 
+    A dict whose keys are tuples is a list of pairs.
+
     Raises UnusableFile: PD447 for a damaged or dangerous archive, PD442 for one that holds objects.
     """
     try:
@@ -71,6 +73,8 @@ def _plain(value: object, left: list[int], depth: int) -> object:
 
     if depth > 20:
         raise UnusableFile("it is nested too deep", code="PD447")
+    if isinstance(value, dict) and any(isinstance(key, tuple) for key in value):
+        return _plain(list(value.items()), left, depth)
     if isinstance(value, dict):
         return {str(key): _plain(one, left, depth + 1) for key, one in value.items()}
     if isinstance(value, list | tuple):

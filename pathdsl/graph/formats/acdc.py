@@ -5,7 +5,8 @@
 
 Besides the edges of the graph the list has those of direct computation, by which a head's output
 reads its own query, key and value, and an MLP's output its input. Where a list has any, an edge
-into an input without one has no effect and is not in the circuit. All listed edges are kept.
+into an input without one has no effect and is not in the circuit. All listed edges are kept, and of
+a `.pth` with a truth value for each edge those that are true.
 
 Source: `TLACDCExperiment.save_edges` of ACDC (Conmy et al. 2023).
 """
@@ -64,7 +65,9 @@ def read(content: object) -> Circuit:
     for place, item in enumerate(content, 1):
         effect = None
         if isinstance(item, list) and len(item) == 2 and isinstance(item[0], list):
-            item, effect = item[0], number(item[1], f"edge {place} of the list")
+            item, effect = item
+            if not isinstance(effect, bool):
+                effect = number(effect, f"edge {place} of the list")
         if not isinstance(item, list) or len(item) != 4:
             raise UnusableFile(f"entry {place} of the list is no edge: receiver, index, sender, "
                                "index, and an effect")  # fmt: skip
@@ -78,6 +81,8 @@ def read(content: object) -> Circuit:
             if into.what == "result" and head != sending:
                 raise UnusableFile(f"edge {place} of the list leads to another head's output")
             direct += 1
+            if effect is False:
+                continue
             name = f"a{into.layer}.h{head}" if into.what == "result" else f"m{into.layer}"
             computed.add((name, out.slot, where))
             continue
@@ -89,10 +94,12 @@ def read(content: object) -> Circuit:
             raise UnusableFile(f"edge {place} of the list crosses from one position to another")
         edge = Edge(sent, name, into.slot, at if where is None else where)
         if out.what in ("tokens", "positions"):
-            parts.setdefault(out.what, set()).add(edge)
+            if effect is not False:
+                parts.setdefault(out.what, set()).add(edge)
         elif edge in found:
             raise UnusableFile(f"edge {place} of the list, `{edge_text(edge)}`, stands twice")
-        found[edge] = Entry(kept=True, score=effect)
+        mark = isinstance(effect, bool)
+        found[edge] = Entry(kept=effect is not False, score=None if mark else effect)
     join_inputs(parts.get("tokens", set()), parts.get("positions", set()))
     remarks = []
     if direct:
@@ -100,7 +107,7 @@ def read(content: object) -> Circuit:
                        "output, and are no edges of the graph")  # fmt: skip
         cut = [
             e for e in found
-            if e.receiver != LOGITS.name
+            if found[e].kept and e.receiver != LOGITS.name
             and not {(e.receiver, e.slot, e.at), (e.receiver, e.slot, None)} & computed
         ]  # fmt: skip
         if cut:

@@ -79,7 +79,7 @@ def read(content: object) -> Circuit:
         if not isinstance(one, dict):
             raise UnusableFile(f"link {place_} of the graph is no object")
         for key in ("source", "target"):
-            if one.get(key) not in ids:
+            if not isinstance(one.get(key), str) or one[key] not in ids:
                 raise UnusableFile(
                     f"link {place_} of the graph has no node `{str(one.get(key))[:60]}`"
                 )

@@ -12,6 +12,7 @@ Source: Bhaskar et al. 2024 (Edge-Pruning); Gupta et al. 2024 (InterpBench).
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from pathdsl.graph.formats.acdc import join_inputs
 from pathdsl.graph.formats.circuit import (
@@ -118,7 +119,9 @@ def read_interpbench(content: object) -> Circuit:
                 parts[out.what].add(edge)
             found[edge] = Entry(kept=True)
     join_inputs(parts["tokens"], parts["positions"])
-    return _circuit("interpbench", found, ModelFacts(n_layers=last + 1))
+    least = model_of_names(name for edge in found for name in edge[:2])
+    whole = any(edge.receiver == LOGITS.name for edge in found)
+    return _circuit("interpbench", found, replace(least, n_layers=last + 1) if whole else least)
 
 
 def _circuit(name: str, edges: dict[Edge, Entry], model: ModelFacts) -> Circuit:

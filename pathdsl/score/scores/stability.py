@@ -21,6 +21,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.fence import outside
 from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.lang.signatures.kinds import count_of
+from pathdsl.lang.signatures.selections import SELECTIONS
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
 from pathdsl.score.kept import stability as kept_scores
@@ -40,7 +41,8 @@ def stability(context: Context, score: ast.Score, bindings: Bindings) -> Scalar:
     """The mean Jaccard index over pairs of resamples, 0 to 1.
 
     Raises LanguageError: PD245 for a file that keeps no scores of edges of this model, PD116 for a
-    size that it does not have, PD217 for a file that cannot be read.
+    size that it does not have, PD436 for a selection that is not repeated, PD217 for a file that
+    cannot be read.
     """
     subject = score.subjects[0]
     if not isinstance(subject, ast.EdgesFile):
@@ -66,6 +68,9 @@ def stability(context: Context, score: ast.Score, bindings: Bindings) -> Scalar:
     if not 1 <= n <= scored:
         why = f"{n:,} of the {scored:,} edges that `{subject.path}` scores"
         raise fault("PD116", why, score, help="`size:` is at least one edge, and all at most")
+    again = SELECTIONS[options.word("select")].not_again
+    if again:  # `pathdsl lint` finds it first
+        raise fault("PD436", f"`{score.name}` has no such `select:`: it {again}", score)
     values = kept.scored.values
     graph, rule = EdgeGraph.of(kept.scored.units, layout), options.word("select")
     asked = Asked(n=n, signed=options.word("rank") == "signed", share=HALF, among=None)

@@ -73,6 +73,7 @@ class Bootstrap:
         self.lattice = Lattice(self._sign, evaluator.estimate, evaluator.never_negative)
         self._largest: dict[tuple[Scalar, ...], np.ndarray] = {}
         self._ends_of: dict[tuple[Scalar, float], Ends] = {}
+        self._divisors: dict[tuple[Scalar, float, float], str] = {}  # small, and never forgotten
 
     def forget(self) -> None:
         """Drop kept distributions, to bound memory between claims."""
@@ -237,15 +238,8 @@ class Bootstrap:
     def undefined(self, node: Scalar, level: float) -> str:
         """Why the quantity has no value: a denominator that may be 0; "" where it has one."""
         for below in dict.fromkeys(denominators(node)):
-            value = self.evaluator.estimate(below)
-            tolerance = self.evaluator.tolerance(below)
-            if not np.isfinite(value) or abs(value) <= tolerance:
-                return f"a denominator is {value:.4g}, which rounding cannot tell from 0"
-            interval = self.interval(below, level)
-            inside = interval.low - tolerance <= 0 <= interval.high + tolerance
-            if interval.method != "none" and inside:
-                ends = f"[{interval.low:.4g}, {interval.high:.4g}]"
-                return f"the interval of a denominator, {ends}, contains 0"
+            if why := self._near_zero(below, level):
+                return why
         for one in inner_first(node):
             if isinstance(one, Correlation) and (why := self._noisy(one)):
                 return why
@@ -261,6 +255,25 @@ class Bootstrap:
                     return f"a denominator is 0 within rounding on {many}, the first is `{row}`"
         if not np.isfinite(self.evaluator.estimate(node)):
             return f"its value is {self.evaluator.estimate(node)}"
+        return ""
+
+    def _near_zero(self, below: Scalar, level: float) -> str:
+        """Why a denominator may be 0; "" where it is not. Said once: a sweep divides by one."""
+        key = below, level, self.evaluator.session.allowance()
+        if key not in self._divisors:
+            self._divisors[key] = self._may_be_zero(below, level)
+        return self._divisors[key]
+
+    def _may_be_zero(self, below: Scalar, level: float) -> str:
+        value = self.evaluator.estimate(below)
+        tolerance = self.evaluator.tolerance(below)
+        if not np.isfinite(value) or abs(value) <= tolerance:
+            return f"a denominator is {value:.4g}, which rounding cannot tell from 0"
+        interval = self.interval(below, level)
+        inside = interval.low - tolerance <= 0 <= interval.high + tolerance
+        if interval.method != "none" and inside:
+            ends = f"[{interval.low:.4g}, {interval.high:.4g}]"
+            return f"the interval of a denominator, {ends}, contains 0"
         return ""
 
     def _noisy(self, node: Correlation) -> str:

@@ -24,6 +24,7 @@ class Resamples:
         self.seed = seed
         self._kept: dict[object, list[Weights]] = {}
         self._kept_entries = 0
+        self._last: tuple[object, list[Sequence[np.ndarray]]] | None = None
 
     def generator(self, stratum: Stratum) -> np.random.Generator:
         """What draws the units of a stratum, from the beginning."""
@@ -35,7 +36,21 @@ class Resamples:
         return np.concatenate([self.evaluator.values(node, w) for w in self.weights(design)])
 
     def unit_counts(self, design: Design) -> Iterable[Sequence[np.ndarray]]:
-        """Blocks of how often each unit was drawn, by stratum: (block, units), as its first row."""
+        """Blocks of how often each unit was drawn, by stratum: (block, units), as its first row.
+
+        Those of the last design are kept as they are, not to be written to: members of a sweep
+        share it.
+        """
+        mark = _mark(design)
+        if self._last is None or self._last[0] != mark:
+            entries = self.count * sum(s.n_units for s in design.strata)
+            if entries > KEPT_ENTRIES // 8:
+                yield from self._unit_counts(design)
+                return
+            self._last = mark, [*self._unit_counts(design)]
+        yield from self._last[1]
+
+    def _unit_counts(self, design: Design) -> Iterable[Sequence[np.ndarray]]:
         tasks = {key: task for task, key in design.keys.items()}
         firsts = []
         for stratum in design.strata:
@@ -51,10 +66,7 @@ class Resamples:
 
     def _blocks(self, design: Design) -> Iterable[Weights]:
         """The resamples of a design, kept as bytes, since many quantities share a design."""
-        mark = (
-            tuple(sorted(design.keys.items())),
-            tuple((s.key, s.name, s.unit.tobytes()) for s in design.strata),
-        )
+        mark = _mark(design)
         if mark not in self._kept:
             entries = self.count * sum(design.n_rows.values())
             if entries > KEPT_ENTRIES:
@@ -67,6 +79,12 @@ class Resamples:
             self._kept[mark] = blocks
             self._kept_entries += entries
         yield from self._kept[mark]
+
+
+def _mark(design: Design) -> object:
+    """What resamples of a design are known by."""
+    strata = tuple((s.key, s.name, s.unit.tobytes()) for s in design.strata)
+    return tuple(sorted(design.keys.items())), strata
 
 
 def _packed(weights: Weights) -> Weights:
