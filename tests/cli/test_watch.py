@@ -85,6 +85,7 @@ def test_edits_are_followed_until_ctrl_c(watching: Watching, tmp_path: Path) -> 
     data = 'jsonl("rows.jsonl")'
     text = INDUCTION.replace("induction(take: 40, seed: 0, length: 16)", data)
     text = text.replace("prompt_other", "q").replace("= prompt\n", "= p\n")
+    text = text.replace("logit(answer) - logit(wrong)", "logit(a) - logit(b)")
     file.write_text(text)
     told = watching.next()
     assert "error" in told and "positions" in told
