@@ -162,7 +162,7 @@ def report(
             allow_outside=allow_outside,
         )  # fmt: skip
         result = _checked(files, options, store=not (no_cache or locked))
-    if folder is None and output is not None and style == "html" and not referee:
+    if folder is None and output is not None and _of_pages(style) and not referee:
         if len(result["files"]) > 1 and not Path(output).suffix:
             folder = Path(output)
     if figures is not None:
@@ -188,11 +188,18 @@ def report(
     raise typer.Exit(result["exit_code"])
 
 
+def _of_pages(style: str) -> bool:
+    """Whether a format has a page for each file, which may stand in a folder."""
+    from pathdsl.report.formats import format_of
+
+    return format_of(style).media_type == "text/html"
+
+
 def _folder(files: Sequence[str], output: str | None, style: str, referee: bool) -> Path | None:
     """The folder that pages are to be written to; None where one document is."""
     if output is None or not (os.path.isdir(output) or output.endswith(("/", os.sep))):
         return None
-    if style != "html" or referee:
+    if not _of_pages(style) or referee:
         what = "--referee" if referee else f"--to {style}"
         raise typer.BadParameter(f"`{what}` writes one document: `-o` names a file, not a folder")
     return Path(output)

@@ -64,7 +64,7 @@ def line(index: int) -> list[Part]:
     kinds = 2 + draws.below(PAIRS - 1)
     numbers = [draws.below(kinds) for _ in range((LENGTH - between) // 2)]
     order = draws.shuffled([*numbers, *range(-between, 0)])
-    # A third more words than are needed, for first words that no word fits.
+    # More words than are needed, for first words that no word fits.
     return parts_of(draws.sample(WORDS, 3 * PAIRS + BETWEEN), order, "train")
 
 
@@ -72,7 +72,8 @@ def batch(step: int, tokenizer: PreTrainedTokenizerBase) -> tuple[Tensor, Tensor
     """Token ids (BATCH, pos) of a step, and the same as labels, where nothing tells left out."""
     texts, wanted = [], []
     for row in range(BATCH):
-        seen, words = set(), []
+        seen: set[Part] = set()
+        words: list[str] = []
         for part in line(step * BATCH + row):
             if part in seen and len(part) == 2:
                 wanted.append((row, len(words) + 2))  # <bos> is in front
