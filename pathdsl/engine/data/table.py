@@ -44,12 +44,12 @@ def jsonl_rows(call: DataCall, content: bytes, faults: DataFaults) -> list[tuple
             faults.add(
                 "PD322",
                 f"line {number}, column {fault.column} of `{call.path}` {is_what}: {fault}",
-                about="line",
+                about=is_what,
             )
             continue
         if not isinstance(row, dict):
             faults.add(
-                "PD322", f"line {number} of `{call.path}` is not a JSON object", about="line",
+                "PD322", f"line {number} of `{call.path}` is not a JSON object", about="no object",
                 advice='{"id": "1", "prompt": "…"}',
             )  # fmt: skip
             continue
@@ -84,7 +84,7 @@ def csv_rows(call: DataCall, content: bytes, faults: DataFaults) -> list[tuple[i
                 faults.add(
                     "PD322",
                     f"line {reader.line_num} has {len(cells)} cells, the header {len(header)}",
-                    about="line",
+                    about="cells",
                 )
                 continue
             row = {}
@@ -95,7 +95,7 @@ def csv_rows(call: DataCall, content: bytes, faults: DataFaults) -> list[tuple[i
                     faults.add(
                         "PD322",
                         f"line {reader.line_num}, column `{name}` is refused: {fault}",
-                        about="line",
+                        about=name,
                     )
             rows.append((line, named(row, len(rows) + 1)))
     except csv.Error as error:
