@@ -55,7 +55,7 @@ def _written(result: Object, checked: bool, *, alone: bool) -> str:
     stems = [_stem(number, files) for number in range(len(files))]
     named, curves = [], iter(named_curves(result))
     for file, stem, drawn in zip(files, stems, named_pictures(result), strict=True):
-        taken = {stem + word for word in OWN_MACROS}
+        taken = {str(stem) + word for word in OWN_MACROS}
         claims = [
             (claim, _free(stem, macro_word(claim.name) or "claim", MACRO_PARTS, taken))
             for claim in file.claims
@@ -131,7 +131,8 @@ def _lets(
     list[tuple[QuantityFamily, Sequence[QuantityRow], Markup]],
 ]:
     """Macro names of lets and of members of sweeps, and those of the tables of sweeps."""
-    lets, tables = [], []
+    lets: list[tuple[QuantityRow, Markup]] = []
+    tables: list[tuple[QuantityFamily, Sequence[QuantityRow], Markup]] = []
     for family in file.quantities:
         if not family.single:
             name = _free(stem, f"{macro_word(family.name)}Table", ("", "Caption"), taken)
