@@ -93,6 +93,8 @@ def test_repairs_for_other_tools_words_are_read(name: str) -> None:
         "path p = {}",
         "let x = mean(LD({}))",
         "path p = a9.h9{} -> logits",
+        "metric M = {}",
+        "model m = {}",
     )
     assert any(parse(HEAD + form.format(right) + "\n", "w.circuit")[1] == [] for form in forms)
     assert not any(word.name == name for word in all_words())

@@ -322,7 +322,7 @@ def _shown(value: Value) -> str:
 def _help(code: str, path: str, inputs: bool) -> str:
     match code:
         case "PD655":
-            return f"pathdsl breaking --against HEAD {path}"
+            return f"if the change is meant: pathdsl lock {path}"
         case "PD656":
             return f"use the data that were locked, or lock what is there: pathdsl lock {path}"
         case "PD657":

@@ -13,7 +13,16 @@ from typing import TypeGuard
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
-from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
+from pathdsl.lang.check.scope import (
+    Check,
+    Faults,
+    Repair,
+    Scope,
+    fault,
+    listed,
+    suggestion,
+    unknown,
+)
 from pathdsl.lang.elsewhere import elsewhere
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import KNOCKOUTS, TREATED, Kind, Parameter, Signature, literal
@@ -27,7 +36,9 @@ def unknown_word(word: str, known: Iterable[str], span: Span, what: str) -> Faul
     known = tuple(known)
     if word not in known:
         message = f"no {what} is called `{word}`"
-        yield fault("PD110", message, span, f"not a {what}", **suggestion(word, known, span))
+        told: Repair = {"help": elsewhere(word), "fix": None}
+        repair = told if told["help"] else suggestion(word, known, span)
+        yield fault("PD110", message, span, f"not a {what}", **repair)
 
 
 def check_arguments(

@@ -173,6 +173,10 @@ def _example(program: Program, claim: _Claim) -> str:
     scores = [n for n in program.nodes(written) if isinstance(n, ast.Score)]
     one = scores[0] if len(scores) == 1 else None
     subject = one.subjects[0] if one is not None and one.subjects else None
+    if not scores:
+        named = [n for n in program.nodes(written) if isinstance(n, ast.Name)]
+        sets = [name for name in named if name.name in program.paths]
+        subject = sets[0] if len(sets) == 1 else None
     if isinstance(subject, ast.Name) and subject.name in program.paths and not written.loop:
         start, end = written.left.span.start, (written.within or written.right).span.end
         at = subject.span

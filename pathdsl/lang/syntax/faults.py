@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang.elsewhere import elsewhere
+from pathdsl.lang.syntax.instead import instead
 from pathdsl.lang.syntax.spellings import correction, reserved
 from pathdsl.lang.syntax.stop import ARROWS, Stop, expectation
 from pathdsl.lang.syntax.sweep import KEYWORDS, open_brackets
@@ -50,12 +51,16 @@ def explain_fault(stop: Stop) -> Diagnostic:
         if (fault := slip(stop)) is not None:
             return fault
     expected = expectation(stop)
+    help = instead(stop.text[stop.start : stop.end], stop.at - stop.start)
     if not stop.found:
         return stop.fault(
-            "PD014", f"the statement ends too early, expected {expected}", label="ends here"
+            "PD014",
+            f"the statement ends too early, expected {expected}",
+            label="ends here",
+            help=help,
         )
     return stop.fault(
-        "PD001", f"found `{stop.found}`, expected {expected}", label="not expected here"
+        "PD001", f"found `{stop.found}`, expected {expected}", label="not expected here", help=help
     )
 
 

@@ -27,6 +27,7 @@ from pathdsl.lang.needs import too_old
 from pathdsl.lang.syntax.accepting import Accepting
 from pathdsl.lang.syntax.build_statements import build_statement
 from pathdsl.lang.syntax.faults import explain_fault
+from pathdsl.lang.syntax.instead import begun
 from pathdsl.lang.syntax.source import MAX_BYTES, SourceFile, read_source, too_big
 from pathdsl.lang.syntax.spellings import correction_of_name, may_correct
 from pathdsl.lang.syntax.stop import Stop
@@ -250,7 +251,8 @@ def _unknown(text: str, path: str, at: int, why: str) -> Diagnostic:
     match = re.compile(r"[^\s({\[=:;,#]+|\S").match(text, at)
     word = match.group() if match else ""
     span = Span(path=path, start=at, end=at + len(word))
-    keyword = _keyword_near(word)
+    told = begun(word, text[at:].partition("\n")[0])
+    keyword = "" if told else _keyword_near(word)
     known = ", ".join(f"`{one}`" for one in KEYWORDS)
     return Diagnostic(
         code="PD002",
@@ -258,7 +260,7 @@ def _unknown(text: str, path: str, at: int, why: str) -> Diagnostic:
         span=span,
         label=f"did you mean `{keyword}`?" if keyword else why,
         notes=() if keyword else (f"statements begin at column 1 with {known}",),
-        help=f"`{keyword}`" if keyword else "",
+        help=f"`{keyword}`" if keyword else told,
         fix=Fix(span=span, was=word, text=keyword) if keyword else None,
     )
 

@@ -25,7 +25,7 @@ def generator_text(made: Generator, view: View) -> str:
     rows = [
         [f"  {p.name}", p.kind, f"default {_value(p.default)}", _doc(p)] for p in made.parameters
     ]
-    lines += [view.heading("Arguments"), *_cut(table(rows), view), ""]
+    lines += [view.heading("Arguments"), *_wrapped(rows, view), ""]
     for title, columns in (
         ("Prompt columns", made.prompt_columns),
         ("Token columns", made.token_columns),
@@ -34,11 +34,11 @@ def generator_text(made: Generator, view: View) -> str:
     ):
         if columns:
             cells = [[f"  {column.name}", column.doc] for column in columns]
-            lines += [view.heading(title), *_cut(table(cells), view), ""]
+            lines += [view.heading(title), *_wrapped(cells, view), ""]
     row = made.rows(take=1)[0]
     lines.append(view.heading("One row"))
     rows = [[f"  {name}", json.dumps(value, ensure_ascii=False)] for name, value in row.items()]
-    lines += _cut(table(rows), view)
+    lines += _wrapped(rows, view)
     return "\n".join(lines) + "\n"
 
 
@@ -61,6 +61,10 @@ def _value(value: object) -> str:
     return json.dumps(value) if isinstance(value, str) else str(value)
 
 
-def _cut(lines: Sequence[str], view: View) -> list[str]:
-    """Long values end in `…`."""
-    return [one if len(one) <= view.width else one[: view.width - 1] + "…" for one in lines]
+def _wrapped(rows: Sequence[Sequence[str]], view: View) -> list[str]:
+    """A table whose last cells go on under themselves."""
+    lines: list[str] = []
+    for row, line in zip(rows, table(rows), strict=True):
+        hanging = " " * (len(line) - len(row[-1]))
+        lines += paragraph(line[2:], view, "  ", hanging[2:]).splitlines() or [""]
+    return lines
