@@ -35,21 +35,22 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 
 _ANCHOR = re.compile(r'^<a id="([\w-]+)"></a>\n', re.MULTILINE)
-_OUTWARD = re.compile(r"\[([^\]]+)\]\((\.\./[^)\s]+)\)")
+_OUTWARD = r"\[([^\]]+)\]\(({up}[^)\s]+)\)"
 _FENCE = re.compile(r"^(```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
 def _as_read(app: Any, page: str, source: list[str]) -> None:
+    outward = re.compile(_OUTWARD.format(up=re.escape("../" * (page.count("/") + 1))))
     parts = _FENCE.split(source[0])
     for i in range(0, len(parts), 2):  # what stands between the fences
         parts[i] = _ANCHOR.sub(r"(\1)=\n", parts[i])
-        parts[i] = _OUTWARD.sub(lambda link: _named(link[1], link[2]), parts[i])
+        parts[i] = outward.sub(lambda link: _named(link[1], link[2]), parts[i])
     source[0] = "".join(parts)
 
 
 def _named(text: str, target: str) -> str:
     """A link to a file of the repository as text: what it says, and the file's name once."""
-    name = target.removeprefix("../")
+    name = re.sub(r"^(\.\./)+", "", target)
     return text if name.split("#")[0] in text else f"{text} (`{name}`)"
 
 
