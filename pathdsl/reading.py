@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["note", "noting", "read_file"]
+__all__ = ["Mark", "mark_of", "note", "noting", "read_file"]
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -16,24 +16,41 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _HANDED_OVER = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/", "/dev/null")
 
 
-_noted: list[set[str]] = []
+Mark = tuple[int, int, int, int] | None
+"""Times, size and inode of a file; None where there is none."""
+
+_noted: list[dict[str, Mark]] = []
 
 
 @contextmanager
-def noting() -> Iterator[set[str]]:
-    """The paths of all files that are read meanwhile, those among them that are not there."""
-    found: set[str] = set()
+def noting() -> Iterator[dict[str, Mark]]:
+    """All files that are read meanwhile by their paths, as they were just before they were read.
+
+    Those among them that are not there have no mark.
+    """
+    found: dict[str, Mark] = {}
     _noted.append(found)
     try:
         yield found
     finally:
-        _noted.remove(found)
+        _noted[:] = [other for other in _noted if other is not found]
 
 
 def note(path: str | os.PathLike[str]) -> None:
-    """Tell whoever wants to know that a file is read."""
+    """Tell whoever wants to know that a file is read next."""
     for found in _noted:
-        found.add(os.path.abspath(path))
+        name = os.path.abspath(path)
+        if name not in found:
+            found[name] = mark_of(name)
+
+
+def mark_of(path: str | os.PathLike[str]) -> Mark:
+    """What changes when a file is written; its own time of change cannot be set by hand."""
+    try:
+        at = os.stat(path)
+    except OSError:
+        return None
+    return at.st_mtime_ns, at.st_ctime_ns, at.st_size, at.st_ino
 
 
 def read_file(

@@ -123,6 +123,8 @@ HOMES = {
     "markupsafe": ("pathdsl.report",),
     "matplotlib": ("pathdsl.report.figures.files",),
     "jsonschema": ("pathdsl.report.data.read",),
+    "pyarrow": ("pathdsl.engine.data.sources", "pathdsl.lang.headers"),
+    "datasets": ("pathdsl.engine.data.sources",),
     "pygls": ("pathdsl.editor",),
     "lsprotocol": ("pathdsl.editor",),
     "pygments": ("pathdsl.editor",),

@@ -130,7 +130,8 @@ def report(
         )
     if figures is not None and not has_matplotlib():
         raise typer.BadParameter(f"`--figures`: {NEEDED}")
-    folder = _folder(files, output, style, referee)
+    has_pages = "pages" in format_of(style).makers
+    folder = _folder(output, style, referee)
     stored = [file for file in files if file.endswith(".json")]
     if stored:
         given = {
@@ -162,13 +163,13 @@ def report(
             allow_outside=allow_outside,
         )  # fmt: skip
         result = _checked(files, options, store=not (no_cache or locked))
-    if folder is None and output is not None and _of_pages(style) and not referee:
+    if folder is None and output is not None and has_pages and not referee:
         if len(result["files"]) > 1 and not Path(output).suffix:
             folder = Path(output)
     if figures is not None:
         _write_figures(figures, result)
     if folder is not None:
-        _write_pages(folder, result, checked=not stored)
+        _write_pages(folder, result, style, checked=not stored)
     elif referee and to is None and output is None:  # for whoever sits before the terminal
         out(referee_text(result, not stored, view_of()))
     else:
@@ -188,18 +189,13 @@ def report(
     raise typer.Exit(result["exit_code"])
 
 
-def _of_pages(style: str) -> bool:
-    """Whether a format has a page for each file, which may stand in a folder."""
+def _folder(output: str | None, style: str, referee: bool) -> Path | None:
+    """The folder that pages are to be written to; None where one document is."""
     from pathdsl.report.formats import format_of
 
-    return format_of(style).media_type == "text/html"
-
-
-def _folder(files: Sequence[str], output: str | None, style: str, referee: bool) -> Path | None:
-    """The folder that pages are to be written to; None where one document is."""
     if output is None or not (os.path.isdir(output) or output.endswith(("/", os.sep))):
         return None
-    if not _of_pages(style) or referee:
+    if referee or "pages" not in format_of(style).makers:
         what = "--referee" if referee else f"--to {style}"
         raise typer.BadParameter(f"`{what}` writes one document: `-o` names a file, not a folder")
     return Path(output)
@@ -239,11 +235,11 @@ def _joined(files: Sequence[str]) -> Mapping[str, Any]:
     return check_object([file for result in results for file in result["files"]], code)
 
 
-def _write_pages(folder: Path, result: Mapping[str, Any], *, checked: bool) -> None:
-    from pathdsl.report.page.html import html_pages
+def _write_pages(folder: Path, result: Mapping[str, Any], style: str, *, checked: bool) -> None:
+    from pathdsl.report.formats import write_pages
 
     _make_folder(folder, "-o")
-    for name, text in html_pages(result, checked):
+    for name, text in write_pages(result, style, checked=checked):
         if not save(folder / name, text):
             raise typer.Exit(ExitCode.WRONG_INPUT)
 

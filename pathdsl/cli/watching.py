@@ -22,7 +22,7 @@ from pathdsl.cli.store import forget, result_store
 from pathdsl.cli.unforeseen import Guard
 from pathdsl.engine.load.held import Held
 from pathdsl.errors import ExitCode
-from pathdsl.reading import noting
+from pathdsl.reading import Mark, mark_of, noting
 from pathdsl.report.formats import Settings, document_of
 
 __all__ = ["changed_files", "watch_file"]
@@ -31,8 +31,6 @@ EVERY = 0.05
 """Seconds between two looks at the files."""
 GONE = 0.5
 """Seconds for which a file may be missing while an editor saves it."""
-
-_Mark = tuple[int, int, int] | None
 
 
 def watch_file(path: str, options: CheckOptions, settings: Settings, *, store: bool) -> ExitCode:
@@ -48,9 +46,10 @@ def watch_file(path: str, options: CheckOptions, settings: Settings, *, store: b
             with noting() as now:
                 outcome = _checked(path, options, settings)
             spent = time.monotonic() - started
-            # What was read before stays: a file with a fault names none of its data.
-            read |= now
-            marks = {name: marks.get(name, _mark(name)) for name in read}
+            # What was read before stays: a file with a fault names none of its data. What was read
+            # now is as it was then: an edit during the check is the next one's.
+            read |= {*now}
+            marks |= now
             _print(outcome, settings, spent, len(read), first)
             first = False
             _warm(outcome)
@@ -88,9 +87,9 @@ def _warm(outcome: FileOutcome) -> None:
                 _ = model.adapter
 
 
-def changed_files(marks: Mapping[str, _Mark]) -> list[str]:
+def changed_files(marks: Mapping[str, Mark]) -> list[str]:
     """The files that are no longer as they were, when whoever writes them is done."""
-    changed = [name for name, mark in marks.items() if _mark(name) != mark]
+    changed = [name for name, mark in marks.items() if mark_of(name) != mark]
     if not changed:
         return []
     until = time.monotonic() + GONE
@@ -105,14 +104,5 @@ def changed_files(marks: Mapping[str, _Mark]) -> list[str]:
     return [name for name in changed if after[name] != marks[name]]
 
 
-def _marks(names: Collection[str]) -> dict[str, _Mark]:
-    return {name: _mark(name) for name in names}
-
-
-def _mark(name: str) -> _Mark:
-    """What changes when a file is written; None where there is none."""
-    try:
-        at = os.stat(name)
-    except OSError:
-        return None
-    return at.st_mtime_ns, at.st_size, at.st_ino
+def _marks(names: Collection[str]) -> dict[str, Mark]:
+    return {name: mark_of(name) for name in names}

@@ -437,7 +437,8 @@ def _files(document: Document, before: str, partial: str) -> Iterator[Item]:
 
 
 _SUFFIXES: dict[str, tuple[str, ...]] = {
-    "use": (".circuit",), "jsonl": (".jsonl",), "csv": (".csv",), "edges": (".json",),
+    "use": (".circuit",), "edges": (".json",),
+    **{one.name: one.endings for one in DATA_FILES.values()},
     "nodes": (".json",), "folder": (), "vector": (".safetensors",),
 }  # fmt: skip
 

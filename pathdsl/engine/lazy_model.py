@@ -87,6 +87,7 @@ class LazyModel:
         self._precision = ""
         self._identity = ""
         self._weights: Mapping[str, str] = {}
+        self._config = ""
         self._forget: Callable[[], None] = lambda: None
         if store is None or not store.on:
             self._load()
@@ -96,8 +97,9 @@ class LazyModel:
         self._forget = hashes.forget
         threads_at_start, device_name = _machine(source, device, store)
         commit, self._weights = weight_hashes(source, hashes)
+        self._config = digest(self.config)
         self._identity = digest(
-            program_text(), versions(), processor(), self._weights, config_of(source),
+            program_text(), versions(), processor(), self._weights, self._config,
             source.dtype, device, device_name, fused,
         )  # fmt: skip
         facts_key = digest("facts", self._identity, threads, threads_at_start)
@@ -180,12 +182,15 @@ class LazyModel:
         settle()
         loaded = (self._loading or load)(self.source, self.device, self.threads, fused=self.fused)
         self.meter.end()
-        if self._weights and dict(loaded.weights) != dict(self._weights):
+        # What is kept is kept under what was looked at: that must be what was loaded.
+        others = bool(self._weights) and dict(loaded.weights) != dict(self._weights)
+        if others:
             self._forget()
+        if others or (self._config and self._config != digest(self.config)):
             raise EngineError(
                 self.source.fault(
                     "PD609",
-                    f"the weights of `{self.source.location}` changed while they were read",
+                    f"the files of `{self.source.location}` changed while they were read",
                     advice="pathdsl check again, when nothing writes to them",
                 )
             )

@@ -376,6 +376,8 @@ def _read_all(text: str) -> list[Proof] | None:
         return None
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         return None
+    if not found:
+        return None  # a model proves something, always
     proofs = [_read(one) for one in found]
     return [p for p in proofs if p is not None] if None not in proofs else None
 

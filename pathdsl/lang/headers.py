@@ -23,7 +23,7 @@ __all__ = ["columns_in_file"]
 
 _MOST = 1_000_000
 """Bytes of a file of JSON lines: of a larger one some row behind them might have the column."""
-_NOT_COLUMNS = ("positions", "spans")
+_NOT_COLUMNS = ("positions", "spans", "word_idxs")
 
 
 def columns_in_file(program: Program, task: ast.TaskDecl) -> Columns | None:
@@ -52,8 +52,11 @@ def columns_in_file(program: Program, task: ast.TaskDecl) -> Columns | None:
 @lru_cache(maxsize=64)
 def _columns(path: str, kind: str, changed: int, size: int) -> tuple[str, ...] | None:
     """`changed` and `size` are there for the cache: a server looks at each keystroke."""
+    where = DATA_FILES[kind].columns
+    if where == "beside the rows":
+        return _beside(path)
     content = read_file(path, _MOST + 1)
-    if DATA_FILES[kind].untyped:
+    if where == "in the first line":
         text = content.decode("utf-8-sig", "replace")
         rows = csv.reader(io.StringIO(text, newline=""), strict=True)
         try:
@@ -62,14 +65,40 @@ def _columns(path: str, kind: str, changed: int, size: int) -> tuple[str, ...] |
             return None
     if len(content) > _MOST:
         return None
+    text = content.decode("utf-8-sig")
     found: dict[str, None] = {}
-    for line in content.decode("utf-8-sig").split("\n"):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                return None
-            if not isinstance(row, dict):
-                return None
-            found |= dict.fromkeys(name for name in row if name not in _NOT_COLUMNS)
+    try:
+        if where == "in the whole file":
+            rows_read = json.loads(text)
+            if isinstance(rows_read, dict):
+                rows_read = rows_read["prompts"]
+        else:
+            rows_read = [json.loads(line) for line in text.split("\n") if line.strip()]
+    except (ValueError, KeyError, RecursionError):
+        return None
+    if not isinstance(rows_read, list):
+        return None
+    for row in rows_read:
+        if not isinstance(row, dict):
+            return None
+        found |= dict.fromkeys(name for name in row if name not in _NOT_COLUMNS)
     return tuple(found) or None
+
+
+def _beside(path: str) -> tuple[str, ...] | None:
+    """The columns of a Parquet file by its footer, of a folder of `save_to_disk` by its record."""
+    if os.path.isdir(path):
+        record = os.path.join(path, "dataset_info.json")
+        try:
+            features = json.loads(read_file(record, _MOST))["features"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        names = list(features) if isinstance(features, dict) else []
+    else:
+        try:
+            from pyarrow.parquet import read_schema
+
+            names = read_schema(path).names
+        except Exception:  # no library, or no such file: told by those who read the rows
+            return None
+    return tuple(name for name in names if name not in _NOT_COLUMNS) or None

@@ -300,7 +300,13 @@ _LOADERS = {
     "folder": "a model in a folder that `save_pretrained` wrote",
     "bundled": "a model that ships with pathdsl",
 }
-_DATA_FILES = {"jsonl": "rows from a file, one JSON object a line", "csv": "rows from a CSV file"}
+_DATA_FILES = {
+    "jsonl": "rows from a file, one JSON object a line",
+    "csv": "rows from a CSV file",
+    "json": "rows from a JSON file: a list of objects, or the prompts of auto-circuit",
+    "parquet": "rows from a Parquet file",
+    "dataset": "rows of a Hugging Face data set: a folder, or a name of the hub",
+}
 _TREATED = {
     "mean": "each component's mean over rows",
     "zero": "treated paths carry 0",
@@ -424,6 +430,7 @@ _OPTIONS = {
     "at": "the positions that are meant",
     "average": "how ratios over prompts are formed",
     "by": "the rule by which it is done",
+    "config": "which configuration of a data set",
     "count": "how many edges",
     "draws": "how often chance is asked",
     "dtype": "the type of weights and arithmetic",
@@ -439,7 +446,7 @@ _OPTIONS = {
     "over": "the units that are meant, in the place of those that the path set names",
     "per": "what a unit is",
     "rank": "whether the sign of a score counts in its order",
-    "revision": "the commit of a model on the hub",
+    "revision": "the commit of a model or a data set on the hub",
     "rule": "which points an integral is summed at",
     "runs": "how many searches there are",
     "sample": "how many units each step of a search looks at",
@@ -452,7 +459,7 @@ _OPTIONS = {
     "side": "which way a test looks",
     "size": "how large a circuit",
     "slot": "an input of a head",
-    "split": "whether prompts that choose and prompts that judge are apart",
+    "split": "whether prompts that choose and that judge are apart; of a data set, which part",
     "steps": "how many points an integral has",
     "take": "how many rows are taken",
     "task": "the prompts that are meant",

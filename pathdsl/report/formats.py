@@ -7,7 +7,7 @@ To add one, write a module that makes it and a record here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,11 +22,11 @@ if TYPE_CHECKING:  # `lint` prints formats, too, and must start fast
 
 __all__ = [
     "FORMATS", "Document", "Format", "Settings", "Verb", "document_of", "format_of", "taken_by",
-    "write",
+    "write", "write_pages",
 ]  # fmt: skip
 
-Verb = Literal["check", "lint", "report", "referee"]
-"""The commands that take formats; `referee` is `report --referee`."""
+Verb = Literal["check", "lint", "report", "referee", "pages"]
+"""The commands that take formats: `referee` is `report --referee`, `pages` `report -o FOLDER`."""
 
 
 @record
@@ -70,7 +70,7 @@ class Format:
     `makers` names what makes it as `module:attribute`, by the command that takes it: a kind of
     Document for `check` and `lint`, for `report` and its section for a referee a function from the
     object that `check --format json` prints, and from whether it is of a check made now, to the
-    text. `method` is the method of
+    text, and for `pages` to names and texts of several. `method` is the method of
     a `Result` that gives it, or "". `one_document`: several files make one document, else they
     follow one another.
     """
@@ -121,7 +121,10 @@ FORMATS = (
     Format(
         name="html", shows="one page with drawings, for a browser", suffix=".html",
         media_type="text/html", one_document=True, method="",
-        makers={"report": f"{_P}.html:html", "referee": f"{_P}.html:html_referee"},
+        makers={
+            "report": f"{_P}.html:html", "referee": f"{_P}.html:html_referee",
+            "pages": f"{_P}.html:html_pages",
+        },
     ),
     Format(
         name="tex", shows="macros of LaTeX, for a paper", suffix=".tex",
@@ -168,6 +171,14 @@ def write(
     """
     text: str = _maker(name, "referee" if referee else "report")(result, checked)
     return text
+
+
+def write_pages(
+    result: Mapping[str, Any], name: str, *, checked: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Names and texts of the pages of a folder, in a format that has such; the same otherwise."""
+    pages: Iterator[tuple[str, str]] = _maker(name, "pages")(result, checked)
+    return pages
 
 
 def _maker(name: str, verb: Verb) -> Any:

@@ -9,12 +9,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from pathdsl.engine.load import hashes
+from pathdsl.engine.lazy_model import LazyModel
+from pathdsl.engine.load import hashes, kept_tokenizer
+from pathdsl.engine.load.kept_tokenizer import KeptTokenizer, tokenizer_by
+from pathdsl.engine.load.source import ModelSource
+from pathdsl.engine.load.weights import LoadedModel, load
 from pathdsl.engine.store.store import Store
+from pathdsl.errors import EngineError
 from pathdsl.models import bundled
 from tests.cli.run import INDUCTION, in_one_process
 
@@ -134,3 +140,58 @@ def test_a_file_that_was_just_written_is_hashed_each_time(tmp_path: Path) -> Non
         assert hash_of(path) == first and not hash_of.keys
         path.write_bytes(b"two")
         assert hash_of(path) != first
+
+
+def test_what_decides_a_tokenizers_answers(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of the folder, and those of the folder in it that holds templates by their names."""
+    folder = tmp_path / "model"
+    shutil.copytree(home / "model", folder)
+    source = ModelSource(kind="folder", location=str(folder))
+    with Store(tmp_path / "store") as store:
+
+        def template() -> object:
+            found = tokenizer_by(source, store, ["task"])
+            assert isinstance(found, KeptTokenizer)
+            found.keep()
+            return found.chat_template
+
+        (folder / "chat_template.jinja").write_text("A")
+        assert template() == template() == "A"
+        (folder / "chat_template.jinja").write_text("B")
+        assert template() == "B"
+        more = folder / "additional_chat_templates"
+        more.mkdir()
+        (more / "tool.jinja").write_text("C")
+        assert template() == {"default": "B", "tool": "C"}
+        (more / "tool.jinja").write_text("D")
+        assert template() == {"default": "B", "tool": "D"}
+        (folder / "notes.npz").write_bytes(b"large")
+        monkeypatch.setattr(kept_tokenizer, "LARGE", 3)
+        assert template() == template() == {"default": "B", "tool": "D"}
+
+        def refuse(path: object) -> bytes:
+            raise PermissionError(13, "not yours")
+
+        monkeypatch.setattr(kept_tokenizer, "LARGE", 10**9)
+        monkeypatch.setattr(kept_tokenizer, "read_file", refuse)
+        real = tokenizer_by(source, store, ["task"])
+        assert not isinstance(real, KeptTokenizer) and real is not None
+
+
+def test_what_is_loaded_is_what_was_looked_at(home: Path, tmp_path: Path) -> None:
+    """A config that is written in between would be computed with and kept as the one before."""
+    folder = tmp_path / "model"
+    shutil.copytree(home / "model", folder)
+    source = ModelSource(kind="folder", location=str(folder))
+
+    def loading(*given: Any, **options: Any) -> LoadedModel:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"layer_norm_epsilon": 0.5}))
+        return load(*given, **options)
+
+    with Store(tmp_path / "store") as store:
+        with pytest.raises(EngineError, match="changed while they were read"):
+            LazyModel(source, store=store, loading=loading)
+        assert LazyModel(source, store=store, loading=loading).adapter.shape.n_layers == 4

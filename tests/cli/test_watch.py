@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
+from pathdsl.cli.watching import changed_files
+from pathdsl.engine.load.held import Held
+from pathdsl.engine.load.source import ModelSource
+from pathdsl.models import bundled
+from pathdsl.reading import noting, read_file
 from tests.cli.run import INDUCTION, pathdsl
 
 LAST = re.compile(r"checked in [\d.]+ s; watching \d+ files?, Ctrl-C ends")
@@ -77,6 +85,7 @@ def test_edits_are_followed_until_ctrl_c(watching: Watching, tmp_path: Path) -> 
     data = 'jsonl("rows.jsonl")'
     text = INDUCTION.replace("induction(take: 40, seed: 0, length: 16)", data)
     text = text.replace("prompt_other", "q").replace("= prompt\n", "= p\n")
+    text = text.replace("logit(answer) - logit(wrong)", "logit(a) - logit(b)")
     file.write_text(text)
     told = watching.next()
     assert "error" in told and "positions" in told
@@ -104,3 +113,41 @@ def test_what_is_not_watched(words: list[str], why: str, tmp_path: Path) -> None
     (tmp_path / "x.circuit").write_text(INDUCTION)
     done = pathdsl("check", "--watch", *words, cwd=tmp_path)
     assert done.returncode == 2 and "--watch" in done.stderr and why in done.stderr
+
+
+def test_an_edit_during_a_check_is_the_next_ones(tmp_path: Path) -> None:
+    """Whatever is read for the first time has the mark of then, not that of the check's end."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text("one")
+    with noting() as read, noting() as other:
+        read_file(path)
+        path.write_text("two")
+        read_file(path)
+    assert changed_files(read) == [str(path)] and read == other
+    with noting() as read:
+        read_file(path)
+    assert not changed_files(read)
+    at = path.stat()
+    path.write_text("ten")
+    os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))  # as `cp -p` and `rsync` do
+    assert changed_files(read) == [str(path)]
+
+
+def test_a_model_is_held_until_one_of_its_files_changes(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(bundled("induction-2l"), folder)
+    held, source = Held(), ModelSource(kind="folder", location=str(folder))
+    with noting() as read:
+        first = held(source)
+    assert held(source) is first
+    assert {str(folder / name) for name in ("config.json", "model.safetensors")} <= {*read}
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"layer_norm_epsilon": 0.5}))
+    second = held(source)
+    assert second is not first and second.model.config.layer_norm_epsilon == 0.5
+    weights = folder / "model.safetensors"
+    at, tensors = weights.stat(), load_file(weights)
+    save_file({k: v * 2 for k, v in tensors.items()}, weights, metadata={"format": "pt"})
+    os.utime(weights, ns=(at.st_atime_ns, at.st_mtime_ns))
+    assert weights.stat().st_size == at.st_size
+    assert held(source).weights != second.weights

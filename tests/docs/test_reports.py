@@ -28,9 +28,9 @@ def test_transcripts(tmp_path: Path, text: str) -> None:
 
 
 def test_every_macro_named_is_defined(text: str) -> None:
-    from tests.report.pages import made_up
+    from tests.report.test_browser import full
 
-    result = made_up()
+    result = full()
     claims = result["files"][0]["claims"]
     claims[1]["name"] = "each_part[a1.h2@END]"
     alone = write(result, "tex")

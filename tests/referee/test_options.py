@@ -260,6 +260,13 @@ TASKS = [
     Pair("task", "chat", task(""), task("chat = true")),
     *_files("csv", CSV),
     *_files("jsonl", LINES),
+    *_files("json", 'json("rows.json"'),
+    Pair(
+        "json",
+        "texts",
+        task("", 'json("rows.json")'),
+        task("", 'json("rows.json", texts: [number])'),
+    ),
     Pair("jsonl", "texts", task("", f"{LINES})"), task("", f"{LINES}, texts: [number])")),
 ]
 
@@ -329,6 +336,7 @@ def came(folder: Path, **given: str) -> object:
     rows = get("mini_ioi").rows(take=24, seed=0)
     for row in rows:
         row["number"] = 7
+    (folder / "rows.json").write_text(json.dumps(rows))
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with (folder / "rows.csv").open("w", newline="") as file:
         table = csv.DictWriter(file, list(rows[0]))
@@ -392,6 +400,10 @@ ELSEWHERE = {
     # tests/score/test_stability.py
     ("stability", "size"), ("stability", "rank"), ("stability", "draws"), ("stability", "seed"),
     ("stability", "task"), ("stability", "select"),
+    # tests/engine/test_sources.py
+    *(("parquet", name) for name in ("sha256", "take", "seed", "ids", "texts")),
+    *(("dataset", name) for name in ("sha256", "take", "seed", "ids", "texts")),
+    ("dataset", "split"), ("dataset", "revision"), ("dataset", "config"),
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
     ("task", "answers"),  # tests/checking/test_whole_answers.py
     ("task", "model"), ("paths", "task"), ("size", "task"), ("overlap", "task"),  # test_models.py

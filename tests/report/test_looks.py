@@ -189,5 +189,37 @@ def test_latex_compiles(tmp_path: Path, make: Any) -> None:
     if reader is not None and make is drawn:
         subprocess.run([reader, "-layout", "paper.pdf"], cwd=tmp_path, check=True, timeout=60)
         text = (tmp_path / "paper.txt").read_text(encoding="utf-8")
-        assert "0.932 [0.910, 0.951], n = 4, supported" in text
+        assert "0.932 [0.910, 0.951], n = 4, 95% con" in text and ", supported (" in text
         assert "sufficient" in text and "≥ 0.8" in text
+
+
+@pytest.mark.skipif(PDFLATEX is None, reason="pdflatex is not installed")
+def test_lets_and_sweeps_are_typeset_with_their_pictures(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from pathdsl.report.figures.files import figure_files
+
+    result = drawn()
+    (tmp_path / "figures").mkdir()
+    for name, written in figure_files(result):
+        (tmp_path / "figures" / name).write_bytes(written)
+    (tmp_path / "result.tex").write_text(write(result, "tex"), encoding="utf-8")
+    log = typeset(
+        tmp_path,
+        [
+            r"\documentclass[twocolumn]{article}\usepackage[T1]{fontenc}\usepackage{graphicx}",
+            r"\usepackage{array,textcomp,amsmath,amssymb,booktabs}\input{result.tex}",
+            r"\begin{document}\noindent All: \pdATE. One: \pdDirectATwoHZeroValue~"
+            r"\pdDirectATwoHZeroUnit{} of \pdDirectATwoHZeroN.",
+            r"\begin{table}\small\pdDirectTable\caption{\pdDirectTableCaption}\end{table}",
+            r"\begin{figure}\pdFigureDirect\caption{\pdFigureDirectCaption}\end{figure}",
+            r"\end{document}",
+        ],
+    )
+    over = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log)]
+    assert max(over, default=0.0) < 2.0, log[-3000:]
+    reader = shutil.which("pdftotext")
+    if reader is not None:
+        subprocess.run([reader, "-layout", "paper.pdf"], cwd=tmp_path, check=True, timeout=60)
+        text = " ".join((tmp_path / "paper.txt").read_text(encoding="utf-8").split())
+        assert "3.48 [3.31, 3.65] logits, n = 4" in text and "18.00 logits of 4" in text
+        assert "direct: 20 members, in logits, intervals of 95%" in text

@@ -400,7 +400,12 @@ def test_latex_has_a_macro_for_each_picture() -> None:
     assert r"\newcommand{\pdFigureFolder}{figures/}" in text
     assert r"{\includegraphics[width=\linewidth]{\pdFigureFolder direct.pdf}}" in text
     assert r"\newcommand{\pdFigureDirectCaption}{direct: 20 members" in text
-    assert "; dash: below 0}" in text and "pdFigure" not in write(made_up(), "tex", referee=True)
+    assert "; dash: below 0}" in text, "no cell of so many has room for its number"
+    few = made_up()
+    few["files"][0]["quantities"] = heads(3, 4)
+    caption = write(few, "tex").partition(r"\pdFigureSweepCaption}")[2].partition("\n")[0]
+    assert "dot: the 95" in caption and "dash" not in caption, "the number has its own sign"
+    assert "pdFigure" not in write(made_up(), "tex", referee=True)
 
 
 def test_files_need_matplotlib_and_say_so(tmp_path: Path) -> None:

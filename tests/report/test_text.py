@@ -55,8 +55,8 @@ Claims
                 undefined: the interval of the denominator contains 0
 """
 SUMMARY = (
-    "5 claims: 1 supported, 1 refuted as expected, 1 refuted NOT as expected, "
-    "1 inconclusive NOT as\n"
+    "5 claims: 1 supported, 1 refuted as expected, 1 refuted NOT as expected, 1 inconclusive "
+    "NOT as\n"
     "  expected, 1 undefined NOT as expected\n"
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -194,9 +195,12 @@ def test_macros_have_names_of_their_own() -> None:
     text = write(result, "tex")
     found = re.findall(r"\\newcommand\{\\([A-Za-z]+)\}", text)
     found.remove("pdragged")
-    of_sweep = {"pdFigureFolder", "pdFigureDirect", "pdFigureDirectCaption"}
+    of_sweep = {"pdFigureFolder", "pdFigureDirect", "pdFigureDirectCaption", "pdDirectTable"}
     assert len(found) == len(set(found)) and of_sweep <= set(found)
-    assert len(found) == 8 * len(names) + 9 + len(of_sweep)
+    of_lets = 6 * len(result["files"][0]["quantities"])
+    assert len(found) == 8 * len(names) + 9 + of_lets + len(of_sweep) + len(
+        ["pdDirectTableCaption"]
+    )
     assert "pdAOneValue" in found and "pdAOnex" in found
 
 
@@ -311,3 +315,42 @@ def test_white_letters_can_be_read_on_every_colour() -> None:
     for colour in PALETTE:
         red, green, blue = (light(colour[i : i + 2]) for i in (1, 3, 5))
         assert 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05) >= 4.5, colour
+
+
+def test_latex_has_macros_for_lets_and_members_of_sweeps() -> None:
+    result = drawn()
+    result["files"][0]["claims"][0]["name"] = "ATE"  # what a claim has taken, it keeps
+    text = write(result, "tex")
+    assert r"\newcommand{\pdATEVerdict}{supported}" in text
+    for part, value in (
+        ("Value", r"\ensuremath{3.48}"),
+        ("Interval", r"\ensuremath{[3.31,\penalty5000 3.65]}"),
+        ("Level", r"95\%"),
+        ("N", "4"),
+        ("Unit", "logits"),
+    ):
+        assert rf"\newcommand{{\pdATEx{part}}}{{{value}}}" in text, part
+    assert r"\newcommand{\pdDirectATwoHZeroValue}{\ensuremath{18.00}}" in text
+    assert r"\newcommand{\pdOddValue}{undefined}" in text
+    assert r"\newcommand{\pdDirectTable}" in text and text.count("allowbreak{}h0} &") == 20
+    assert "}: 20 members, in logits, intervals of 95\\%}" in text
+    assert "pdATEx" not in write(result, "tex", referee=True)
+
+
+def test_rows_of_markdown_have_the_cells_of_their_heads_and_lists_end() -> None:
+    result = drawn()
+    file = result["files"][0]
+    points = [{"share": 0.1, "edges": 5, "estimate": 0.5, "interval": [0.4, 0.6], "distance": 1.0,
+               "distance_interval": None}]  # fmt: skip
+    file["curves"] = [{"of": "a.json", "rank": "size", "confidence": 0.95, "names": ["cpr"],
+                       "points": points}]  # fmt: skip
+    file["diagnostics"][0] |= {"notes": ["one", "two"], "help": "do it"}
+    text = write(result, "md")
+    lines = text.splitlines()
+    assert r"| 10% | 5 | 0.50 | \[0.40, 0.60\] | 1.000 |  |" in lines
+    for above, line in pairwise(lines):
+        if above.startswith("|") and line.startswith("|"):
+            cells = [len(re.findall(r"(?<!\\)\|", one)) for one in (above, line)]
+            assert cells[0] == cells[1], line
+        assert not (line.startswith("#") and above), f"{above} runs into {line}"
+    assert ("(`ioi.circuit:4:4`). one. two. Help: `do it`") in text

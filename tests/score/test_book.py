@@ -81,3 +81,8 @@ def test_what_was_used_last_is_written_first() -> None:
     old.numbers("new", "n", lambda: [2.0])
     again = Book.read(old.text())
     assert again.numbers("new", "n", lambda: [0.0]) == (2.0,)
+
+
+def test_a_book_with_too_few_numbers_is_made_anew() -> None:
+    book = Book.read('{"key": {"ends": [1.0]}}')
+    assert book.numbers("key", "ends", lambda: [1.0, 2.0], 2) == (1.0, 2.0) and book.grown

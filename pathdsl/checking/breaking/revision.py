@@ -146,7 +146,8 @@ def _named(data: bytes, path: str) -> list[str]:
             case ast.UseDecl(path=name) | ast.EdgesFile(path=name) | ast.NodesFile(path=name):
                 found.append(name)
             case ast.Call(name=name) if name in DATA_FILES and (given := path_in(node)):
-                found.append(given.value)
+                if not DATA_FILES[name].hub:
+                    found.append(given.value)
             case ast.InterveneDecl():
                 found += [name for name, _ in vectors_in(node)]
     return [name for name in found if name and "\0" not in name]

@@ -161,6 +161,8 @@ def _placed(argument: ast.Argument, home: Path) -> ast.Argument:
     value = argument.value
     if argument.keyword not in ("", "path") or not isinstance(value, ast.String):
         return argument
+    if not (home / value.value).exists():
+        return argument  # a data set of the hub
     real = str((home / value.value).resolve())
     return replace(argument, value=replace(value, value=real))
 

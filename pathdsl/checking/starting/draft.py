@@ -15,6 +15,7 @@ from typing import Any
 
 from pathdsl.checking.prepare import vet_file
 from pathdsl.checking.starting.templates import FOLDER, Template, filled
+from pathdsl.engine.data.positions import PLACES
 from pathdsl.engine.data.rows import load_rows
 from pathdsl.engine.data.task import task_spec
 from pathdsl.engine.load.source import ModelSource, shape_of
@@ -128,7 +129,8 @@ def rows_of(given: str, target: Path) -> Rows:
     places = [_places(row) for row in rows]
     shared = [name for name in places[0] if all(name in others for others in places)]
     call = decl.fields[0].value
-    untyped = isinstance(call, ast.Call) and call.name in DATA_FILES
+    kind = DATA_FILES.get(call.name) if isinstance(call, ast.Call) else None
+    untyped = kind is not None and kind.untyped
     ids = frozenset(
         name
         for name in columns
@@ -139,7 +141,7 @@ def rows_of(given: str, target: Path) -> Rows:
     )
     return Rows(
         data=data,
-        columns=tuple(name for name in columns if name not in ("id", "positions", "spans")),
+        columns=tuple(name for name in columns if name not in ("id", *PLACES)),
         positions=tuple(shared),
         ids=ids,
     )
@@ -241,10 +243,14 @@ def _data(given: str, target: Path) -> str:
         return stripped
     if re.fullmatch(r"[A-Za-z_]\w*", stripped) and not os.path.exists(stripped):
         return f"{stripped}(take: 100, seed: 0)"
-    kind = Path(stripped).suffix.lower().removeprefix(".")
+    kind = next(
+        (one.name for one in DATA_FILES.values() if stripped.lower().endswith(one.endings)), ""
+    )
+    if not kind and os.path.isdir(stripped):
+        kind = next(one.name for one in DATA_FILES.values() if one.hub)
     there = os.path.relpath(stripped, target.parent).replace(os.sep, "/")
-    if kind not in DATA_FILES:
-        known = ", ".join(f"`.{one}`" for one in DATA_FILES)
+    if not kind:
+        known = ", ".join(f"`{end}`" for one in DATA_FILES.values() for end in one.endings)
         raise _fault(
             "PD471", f"{quoted(given)} is no source of rows", help="--data rows.jsonl",
             notes=(f"a file of rows ends in {known}; a generator is a name, `ioi`",),
@@ -255,7 +261,7 @@ def _data(given: str, target: Path) -> str:
 def _places(row: dict[str, Any]) -> dict[str, None]:
     """The names of the places of a row; those of one column alone are left out."""
     names: dict[str, None] = {}
-    for field in ("positions", "spans"):
+    for field in PLACES:
         held = row.get(field)
         if isinstance(held, dict):
             names |= dict.fromkeys(k for k, v in held.items() if not isinstance(v, dict))

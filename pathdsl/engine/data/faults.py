@@ -120,18 +120,22 @@ class DataFaults:
 
 
 def placed(
-    found: Iterable[Diagnostic], lines: Mapping[str, int], path: str, span: Span | None
+    found: Iterable[Diagnostic],
+    lines: Mapping[str, int],
+    path: str,
+    span: Span | None,
+    counted: str,
 ) -> tuple[Diagnostic, ...]:
     """The same faults with the line of the data file on which their row begins, and with a place.
 
-    `lines`: row id to line, counted from 1, of the file that is written as `path`; `span` is the
-    place of faults that have none.
+    `lines`: row id to line, from 1, of the file that is written as `path`; `counted`: what they
+    count, a line or a row. `span` is the place of faults that have none.
     """
     told = []
     for one in found:
         row = _ROW.match(one.message)
         if row is not None and row[1] in lines:
-            one = replace(one, notes=(f"line {lines[row[1]]} of `{path}`", *one.notes))
+            one = replace(one, notes=(f"{counted} {lines[row[1]]} of `{path}`", *one.notes))
         told.append(one if one.span is not None else replace(one, span=span))
     return tuple(told)
 

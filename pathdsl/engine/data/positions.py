@@ -9,13 +9,14 @@ that column's prompt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
 from pathdsl.engine.data.cells import json_repair
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.rows import Row
+from pathdsl.engine.data.sources import WORD_PLACES
 from pathdsl.engine.data.tokens import Prompt
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.readout import ANSWER, BEFORE_ANSWER
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 END = "END"
-PLACES = ("positions", "spans")
+PLACES = ("positions", "spans", WORD_PLACES)
 """The fields of a row that say where positions are."""
 SPAN_COLUMN = "prompt"
 """The column whose characters the spans of a row count."""
@@ -107,8 +108,39 @@ def row_positions(
             ]
             if all(parts):
                 found[name] = tuple(sorted({index for part in parts for index in part}))
+    _of_words(row, prompt, {*given, *spans}, found, words, faults)
     found[END] = (len(prompt.ids) - 1,)
     return found
+
+
+def _of_words(
+    row: Row,
+    prompt: Prompt,
+    others: Collection[str],
+    found: dict[str, tuple[int, ...]],
+    words: Words,
+    faults: DataFaults,
+) -> None:
+    """Add the places of `word_idxs`, which do not count special tokens in front of a text."""
+    given = row.get(WORD_PLACES)
+    before = next((i for i, (a, b) in enumerate(prompt.offsets) if b > a), 0)
+    for name, index in given.items() if isinstance(given, Mapping) else ():
+        if name in others:
+            continue
+        if type(index) is not int:
+            faults.add(
+                "PD329", f"row `{row['id']}`: `{name}` of `{WORD_PLACES}` is no index", about=name
+            )
+        elif not 0 <= index + before < len(prompt.ids):
+            faults.add(
+                "PD336",
+                f"row `{row['id']}`: `{name}` of `{WORD_PLACES}` is {index}, the prompt has tokens "
+                f"0 to {len(prompt.ids) - 1 - before} after its special ones",
+                about=name,
+                notes=(_listing(words, prompt),),
+            )
+        else:
+            found[name] = (index + before,)
 
 
 def _of_span(

@@ -145,8 +145,9 @@ def _placed(
 ) -> tuple[Diagnostic, ...]:
     """Faults of rows with the line of their file, and all of them with a place in the program."""
     lines = rows.lines if rows is not None else {}
+    counted = rows.counted if rows is not None else "line"
     path, span = (spec.data.path, spec.data.span) if spec is not None else ("", None)
-    return placed(found, lines, path, span or declaration.span)
+    return placed(found, lines, path, span or declaration.span, counted)
 
 
 def _told_once(program: Program, faults: Mapping[str, tuple[Diagnostic, ...]]) -> list[Diagnostic]:

@@ -1,4 +1,4 @@
-"""Reads a task's rows: JSONL and CSV files with their hash, generators by name, filters.
+"""Reads a task's rows: files and data sets with their hash, generators by name, filters.
 
 Row ids are texts: the row's own `id`, else the number of its line (in CSV: of its row), from 1. The
 order is that of the file. `take` with a `seed` draws rows without replacement and keeps that order;
@@ -11,31 +11,29 @@ In a CSV file all cells are texts, except those that hold a JSON list or object:
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pathdsl.draws import Draws
-from pathdsl.engine.data.cells import csv_cell, read_columns
+from pathdsl.engine.data.cells import read_columns
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.select import select
-from pathdsl.engine.data.task import DataCall, Hits, Scalar, TaskSpec
+from pathdsl.engine.data.sources import Reader, dataset_rows, json_rows, parquet_rows
+from pathdsl.engine.data.table import Row, csv_rows, jsonl_rows, named
+from pathdsl.engine.data.task import Hits, Scalar, TaskSpec
 from pathdsl.engine.data.tokens import word_fits
 from pathdsl.errors import Diagnostic
 from pathdsl.lang.fence import FREE, Fence, outside
 from pathdsl.lang.signatures.calls import DATA_FILES
+from pathdsl.lang.signatures.kinds import Kind
 from pathdsl.reading import read_file
-from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = ["LoadedRows", "Row", "check_ids", "load_rows", "named", "rows_hash"]
 
-Row = dict[str, Any]
-_FILE_ARGUMENTS = ("sha256", "take", "seed")
 _SHORTEST_HASH = 4
 
 
@@ -47,7 +45,8 @@ class LoadedRows:
     `taken` says which rows of a file were taken, `where` what filtered them, and `rows_before` how
     many there were before that; they are missing where nothing was left out. `added`: columns that
     came after such rows were published, and that no hash of rows counts. `lines`: row id to the
-    line of the file on which it begins, from 1; none for a generator's rows.
+    line of the file on which it begins, from 1; none for a generator's rows. `counted`: what they
+    count, the `line` or, where a file has none, the `row`.
     """
 
     rows: list[Row]
@@ -55,6 +54,7 @@ class LoadedRows:
     warnings: tuple[Diagnostic, ...] = ()
     added: frozenset[str] = frozenset()
     lines: Mapping[str, int] = field(default_factory=dict)
+    counted: str = "line"
 
 
 def load_rows(
@@ -80,13 +80,22 @@ def load_rows(
     facts = {}
     added: frozenset[str] = frozenset()
     lines: dict[str, int] = {}
+    counted = "line"
     if call.name in DATA_FILES:
         if "take" not in arguments and "seed" not in call.arguments:
             arguments.pop("seed", None)  # `--seed` for all tasks: nothing is drawn here
-        text, facts["data_sha256"] = _read(task, base_dir / call.path, faults, fence)
-        _check_arguments(call.name, arguments, faults)
-        faults.stop()
-        numbered = _READERS[call.name](call, text, faults)
+        counted = DATA_FILES[call.name].counted
+        if DATA_FILES[call.name].hub:
+            _check_arguments(call.name, arguments, faults)
+            numbered, digest = dataset_rows(call, base_dir, fence, faults)
+            digest = digest or rows_hash([row for _, row in numbered])
+            _vet_hash(f"the data set `{call.path}`", digest, task, faults)
+        else:
+            content, digest = _read(task, base_dir / call.path, faults, fence)
+            _check_arguments(call.name, arguments, faults)
+            faults.stop()
+            numbered = _READERS[call.name](call, content, faults)
+        facts["data_sha256"] = digest
         faults.stop()
         rows, lines = [row for _, row in numbered], {row["id"]: line for line, row in numbered}
         rows = read_columns(rows, call.ids, call.texts, faults)
@@ -112,7 +121,9 @@ def load_rows(
     check_ids(rows, faults)
     faults.stop()
     facts["rows"] = rows_hash(rows, added)
-    return LoadedRows(rows=rows, facts=facts, warnings=faults.warnings, added=added, lines=lines)
+    return LoadedRows(
+        rows=rows, facts=facts, warnings=faults.warnings, added=added, lines=lines, counted=counted
+    )
 
 
 def check_ids(rows: Sequence[Row], faults: DataFaults) -> None:
@@ -136,8 +147,8 @@ def rows_hash(rows: Sequence[Row], added: Collection[str] = ()) -> str:
 # ------------------------------------------------------------------------------- files
 
 
-def _read(task: TaskSpec, path: Path, faults: DataFaults, fence: Fence) -> tuple[str, str]:
-    """The text of a data file and its sha256, checked against the task's."""
+def _read(task: TaskSpec, path: Path, faults: DataFaults, fence: Fence) -> tuple[bytes, str]:
+    """The bytes of a data file and its sha256, checked against the task's."""
     if not task.data.path:
         faults.add("PD327", f"`{task.data.name}` names no file", advice='jsonl("rows.jsonl")')
         faults.stop()
@@ -155,6 +166,12 @@ def _read(task: TaskSpec, path: Path, faults: DataFaults, fence: Fence) -> tuple
         faults.stop()
         raise
     digest = hashlib.sha256(content).hexdigest()
+    _vet_hash(f"the data file `{path}`", digest, task, faults)
+    return content, digest
+
+
+def _vet_hash(what: str, digest: str, task: TaskSpec, faults: DataFaults) -> None:
+    """Note PD321 where rows are not those of the hash that the task names."""
     wanted = task.data.arguments.get("sha256")
     if wanted is not None:
         prefix = str(wanted).lower()
@@ -167,24 +184,22 @@ def _read(task: TaskSpec, path: Path, faults: DataFaults, fence: Fence) -> tuple
         elif not digest.startswith(prefix):
             faults.add(
                 "PD321",
-                f"the data file `{path}` is not the one that was meant",
+                f"{what} is not the one that was meant",
                 notes=(f"the file says sha256 {wanted}", f"found sha256 {digest}"),
                 advice=f'sha256: "{digest}"',
             )
-    try:
-        return content.decode("utf-8-sig"), digest
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        faults.add("PD323", f"line {line} of `{path}` is not UTF-8", advice="save it as UTF-8")
-        faults.stop()
-        raise
 
 
 def _check_arguments(name: str, arguments: Mapping[str, Scalar], faults: DataFaults) -> None:
+    taken = [
+        one.name
+        for one in DATA_FILES[name].parameters
+        if not one.by_place and one.kind is not Kind.COLUMNS
+    ]
     for key, value in arguments.items():
         whole = isinstance(value, int) and not isinstance(value, bool)
-        if key not in _FILE_ARGUMENTS:
-            known = ", ".join(f"`{one}:`" for one in _FILE_ARGUMENTS)
+        if key not in taken:
+            known = ", ".join(f"`{one}:`" for one in taken)
             faults.add("PD327", f"`{name}` has no argument `{key}:`, only {known}")
         elif key == "take" and not (whole and int(value) >= 1):
             faults.add("PD327", f"`take` is {value!r}, wanted a whole number from 1")
@@ -192,80 +207,11 @@ def _check_arguments(name: str, arguments: Mapping[str, Scalar], faults: DataFau
             faults.add("PD327", f"`seed` is {value!r}, wanted a whole number")
 
 
-def _jsonl(call: DataCall, text: str, faults: DataFaults) -> list[tuple[int, Row]]:
-    """The rows, each behind the line on which it begins."""
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = read_json(line)
-        except JsonFault as fault:
-            is_what = "is refused" if fault.refused else "is not JSON"
-            faults.add(
-                "PD322",
-                f"line {number}, column {fault.column} of `{call.path}` {is_what}: {fault}",
-                about="line",
-            )
-            continue
-        if not isinstance(row, dict):
-            faults.add(
-                "PD322", f"line {number} of `{call.path}` is not a JSON object", about="line",
-                advice='{"id": "1", "prompt": "…"}',
-            )  # fmt: skip
-            continue
-        rows.append((number, named(row, number)))
-    return rows
-
-
-def named(row: Row, number: int) -> Row:
-    """The row with a textual id, its own or the number of its line."""
-    own = row.get("id")
-    return {**row, "id": str(number) if own is None or own == "" else str(own)}
-
-
-def _csv(call: DataCall, text: str, faults: DataFaults) -> list[tuple[int, Row]]:
-    """The rows, each behind the line on which it begins: a cell in quotes may hold several."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[tuple[int, Row]] = []
-    begins = 1
-    header: list[str] = []
-    try:
-        for cells in reader:
-            line, begins = begins, reader.line_num + 1
-            if not cells:
-                continue
-            if not header:
-                header = cells
-                if double := sorted({name for name in header if header.count(name) > 1}):
-                    faults.add("PD322", f"the CSV header names `{double[0]}` twice")
-                continue
-            if len(cells) != len(header):
-                faults.add(
-                    "PD322",
-                    f"line {reader.line_num} has {len(cells)} cells, the header {len(header)}",
-                    about="line",
-                )
-                continue
-            row = {}
-            for name, cell in zip(header, cells, strict=True):
-                try:
-                    row[name] = csv_cell(cell, text=name in call.texts)
-                except JsonFault as fault:
-                    faults.add(
-                        "PD322",
-                        f"line {reader.line_num}, column `{name}` is refused: {fault}",
-                        about="line",
-                    )
-            rows.append((line, named(row, len(rows) + 1)))
-    except csv.Error as error:
-        faults.add("PD322", f"line {reader.line_num} is not CSV: {error}")
-    return rows
-
-
-_READERS: dict[str, Callable[[DataCall, str, DataFaults], list[tuple[int, Row]]]] = {
-    "jsonl": _jsonl,
-    "csv": _csv,
+_READERS: dict[str, Reader] = {
+    "jsonl": jsonl_rows,
+    "csv": csv_rows,
+    "json": json_rows,
+    "parquet": parquet_rows,
 }
 
 

@@ -17,7 +17,7 @@ from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = [
-    "check_file", "check_size", "folder_files", "hub_files", "hub_folder", "sha256_of",
+    "all_files", "check_file", "check_size", "folder_files", "hub_files", "hub_folder", "sha256_of",
     "strangers", "unreachable",
 ]  # fmt: skip
 
@@ -35,6 +35,13 @@ _SAVED_BUFFERS = {
     "opt": re.compile(r"(^|\.)decoder\.version$"),
 }
 _ANGLES = re.compile(r"\.rotary_emb\.inv_freq$")
+
+
+def all_files(folder: Path) -> list[Path]:
+    """The files of a model's folder, and those of the one in it that transformers reads."""
+    places = (folder, folder / "additional_chat_templates")
+    found = [path for place in places if place.is_dir() for path in place.iterdir()]
+    return sorted(path for path in found if path.is_file())
 
 
 def folder_files(source: ModelSource) -> tuple[str, list[Path]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pathdsl.engine.load.source import ModelSource
+from pathdsl.engine.load.files import all_files
+from pathdsl.engine.load.source import ModelSource, folder_of
 from pathdsl.engine.load.weights import LoadedModel, load, weight_files
+from pathdsl.reading import Mark, mark_of, note
 
 __all__ = ["Held"]
 
@@ -37,10 +39,14 @@ class Held:
         return self._model
 
 
-def _marks(source: ModelSource) -> list[tuple[str, int, int, int]]:
-    """What changes where somebody writes to a weight file."""
-    return [
-        (str(path), at.st_mtime_ns, at.st_size, at.st_ino)
-        for path in weight_files(source)
-        for at in (path.stat(),)
-    ]
+def _marks(source: ModelSource) -> list[tuple[str, Mark]]:
+    """What changes where somebody writes to a file that decides how the model computes.
+
+    Beside weights that is the config, whose constants are part of the model. (Files of the hub lie
+    in a folder that is named by their commit.)
+    """
+    folder = folder_of(source)
+    files = {*weight_files(source), *(all_files(folder) if folder is not None else ())}
+    for path in sorted(files):
+        note(path)
+    return [(str(path), mark_of(path)) for path in sorted(files)]

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from pathdsl.engine.load.files import all_files
+from pathdsl.engine.load.hashes import Hashes
 from pathdsl.engine.load.machine import machine_of
 from pathdsl.engine.load.source import ModelSource, folder_of
 from pathdsl.engine.load.weights import TOKENIZER_FILES, load_tokenizer
@@ -23,6 +25,9 @@ from pathdsl.engine.store.store import Store
 from pathdsl.reading import read_file
 
 __all__ = ["KeptTokenizer", "tokenizer_by"]
+
+LARGE = 64_000_000
+"""Bytes above which a file beside the tokenizer is not read each time."""
 
 MOST_BYTES = 32_000_000
 """Of answers for the tasks of one file; more are not kept."""
@@ -112,7 +117,10 @@ def tokenizer_by(source: ModelSource, store: Store | None, tasks: Sequence[str])
         return load_tokenizer(source)
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         return None
-    key = digest("answers", _identity(folder), list(tasks))
+    try:
+        key = digest("answers", _identity(folder, store), list(tasks))
+    except OSError:
+        return load_tokenizer(source)  # something lies there that only others may read
     text = store.record(key)
     book = _read(text) if text is not None else None
     if book is not None:
@@ -142,12 +150,22 @@ def _facts(real: Any) -> dict[str, Any]:
     return found | {"length": len(real), "name_or_path": str(real.name_or_path)}
 
 
-def _identity(folder: Path) -> str:
-    """What decides every answer: all files but weights, and the libraries that read them."""
+def _identity(folder: Path, store: Store) -> str:
+    """What decides every answer: all files but weights, and the libraries that read them.
+
+    Raises OSError where one of the files cannot be read.
+    """
+    known = Hashes(store)  # large files that are no tokenizer's are read once
+
+    def hash_of(path: Path) -> str:
+        if path.stat().st_size > LARGE:
+            return known(path)
+        return hashlib.sha256(read_file(path)).hexdigest()
+
     files = {
-        path.name: hashlib.sha256(read_file(path)).hexdigest()
-        for path in sorted(folder.iterdir())
-        if path.is_file() and path.suffix not in _WEIGHTS
+        path.relative_to(folder).as_posix(): hash_of(path)
+        for path in all_files(folder)
+        if path.suffix not in _WEIGHTS
     }
     return digest(str(folder), files, program_text(), [_version(n) for n in _LIBRARIES])
 

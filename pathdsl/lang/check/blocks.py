@@ -15,6 +15,7 @@ from pathdsl.lang.check.arguments import check_arguments, check_value, unknown_w
 from pathdsl.lang.check.scope import (
     Faults,
     Scope,
+    check_data_set,
     check_file_named,
     fault,
     listed,
@@ -331,7 +332,12 @@ def _data(scope: Scope, value: ast.Node) -> Faults:
         yield from _read_twice(value)
         first = value.arguments[0].value if value.arguments else None
         if isinstance(first, ast.String):
-            lacking = list(check_file_named(scope, first.value, first.span))
+            hub = DATA_FILES[value.name].hub
+            lacking = list(
+                check_data_set(scope, value, first)
+                if hub
+                else check_file_named(scope, first.value, first.span)
+            )
             if lacking and first.value == ROWS:
                 lacking = [
                     fault(

@@ -7,6 +7,7 @@ whose columns its words mean, if one is known.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from functools import partial
@@ -20,6 +21,7 @@ from pathdsl.lang.fence import outside
 from pathdsl.lang.headers import columns_in_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import Columns, columns_of
+from pathdsl.lang.signatures.calls import is_written_as_folder
 from pathdsl.lang.signatures.kinds import Kind, Parameter
 from pathdsl.near import nearest
 from pathdsl.record import record
@@ -28,6 +30,7 @@ __all__ = [
     "Check",
     "Faults",
     "Scope",
+    "check_data_set",
     "check_file_named",
     "fault",
     "listed",
@@ -41,6 +44,8 @@ __all__ = [
 
 Faults = Iterator[Diagnostic]
 Check = Callable[["Scope", Parameter, ast.Node], Faults]
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @record
@@ -195,6 +200,36 @@ def check_file_named(scope: Scope, written: str, span: Span) -> Faults:
             span,
             f"looked for it in `{folder}`",
             help="paths are relative to the file they are written in",
+        )
+
+
+def check_data_set(scope: Scope, call: ast.Call, name: ast.String) -> Faults:
+    """That a data set which is written as a folder is there, and one of the hub is pinned."""
+    folder = Path(name.span.path).parent
+    if not scope.program.fence.holds(folder / name.value):
+        yield outside(name.value, name.span)
+    elif os.path.isdir(folder / name.value):
+        return
+    elif is_written_as_folder(name.value):
+        yield fault(
+            "PD300",
+            f"no folder `{name.value}`",
+            name.span,
+            f"looked for it in `{folder}`",
+            help="paths are relative to the file they are written in",
+        )
+    else:
+        given = next((a.value for a in call.arguments if a.keyword == "revision"), None)
+        if isinstance(given, ast.String) and _COMMIT.fullmatch(given.value):
+            return
+        yield fault(
+            "PD379",
+            f"`{name.value}` is no folder here, and as a data set of the hub it has no pinned "
+            "`revision:`",
+            given.span if given is not None else name.span,
+            "may move" if given is not None else "whatever the hub has on that day",
+            help='`revision: "…"` with the forty characters of a commit',
+            severity=Severity.WARNING,
         )
 
 

@@ -10,12 +10,14 @@ from pathdsl.lang.rules.pd3_discovered import PAGES as DISCOVERED_PAGES
 from pathdsl.lang.rules.pd3_models import PAGES as MODEL_PAGES
 from pathdsl.lang.rules.pd3_places import PAGES as PLACE_PAGES
 from pathdsl.lang.rules.pd3_readings import PAGES as READING_PAGES
+from pathdsl.lang.rules.pd3_sources import PAGES as SOURCE_PAGES
 from pathdsl.lang.rules.pd3_static import STATIC_PAGES
 from pathdsl.lang.rules.pd3_where import PAGES as WHERE_PAGES
 
 PAGES: tuple[Page, ...] = (
     *STATIC_PAGES,
     *DATA_PAGES,
+    *SOURCE_PAGES,
     *READING_PAGES,
     *PLACE_PAGES,
     *WHERE_PAGES,

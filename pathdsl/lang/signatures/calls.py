@@ -67,6 +67,7 @@ __all__ = [
     "LoaderRecord",
     "Parameter",
     "Signature",
+    "is_written_as_folder",
     "literal",
     "path_in",
     "resolve_arguments",
@@ -153,25 +154,80 @@ LOADERS = table(
 )
 
 
+Columns = Literal["in the first line", "in every line", "in the whole file", "beside the rows"]
+
+
 @record
 class DataFileRecord(Signature):
-    """What is known of a kind of file of rows: whether its cells are texts, whatever they look."""
+    """What is known of a kind of file of rows.
+
+    `untyped`: its cells are texts, whatever they look. `columns`: where its columns are written.
+    `counted`: what places in it count, a `line` or a `row`. `hub`: what it names is a folder, or,
+    where there is none, a data set of the hub. `endings`: how its files are usually named.
+    """
 
     untyped: bool
+    columns: Columns
+    counted: str
+    hub: bool
+    endings: tuple[str, ...]
 
 
+_OF_FILE = (first("path", Kind.TEXT), _SHA, _TAKE, SEED, *_READ_AS)
 DATA_FILES = table(
     DataFileRecord(
         name="jsonl",
-        parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED, *_READ_AS),
+        parameters=_OF_FILE,
         example='jsonl("data/rows.jsonl", take: 200)',
         untyped=False,
+        columns="in every line",
+        counted="line",
+        hub=False,
+        endings=(".jsonl",),
     ),
     DataFileRecord(
         name="csv",
-        parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED, *_READ_AS),
+        parameters=_OF_FILE,
         example='csv("data/rows.csv", take: 200)',
         untyped=True,
+        columns="in the first line",
+        counted="line",
+        hub=False,
+        endings=(".csv",),
+    ),
+    DataFileRecord(
+        name="json",
+        parameters=_OF_FILE,
+        example='json("data/prompts.json", take: 200)',
+        untyped=False,
+        columns="in the whole file",
+        counted="row",
+        hub=False,
+        endings=(".json",),
+    ),
+    DataFileRecord(
+        name="parquet",
+        parameters=_OF_FILE,
+        example='parquet("data/rows.parquet", take: 200)',
+        untyped=False,
+        columns="beside the rows",
+        counted="row",
+        hub=False,
+        endings=(".parquet",),
+    ),
+    DataFileRecord(
+        name="dataset",
+        parameters=(
+            first("path", Kind.TEXT),
+            *(Parameter(name=name, kind=Kind.TEXT) for name in ("split", "revision", "config")),
+            *_OF_FILE[1:],
+        ),
+        example='dataset("data/facts", split: "test")',
+        untyped=False,
+        columns="beside the rows",
+        counted="row",
+        hub=True,
+        endings=(),
     ),
 )
 TREATED = {kind.name: kind.signature for kind in TREATED_KINDS.values() if kind.signature}
@@ -216,6 +272,11 @@ RUN_OPTIONS = Signature(
 def whole_answers(value: object) -> bool:
     """Whether a value of the field `answers` has answers of several tokens read as one."""
     return value == ANSWERS[1]
+
+
+def is_written_as_folder(path: str) -> bool:
+    """Whether the name of a data set is a path, whatever is there, and none of the hub."""
+    return path.startswith((".", "/", "~"))
 
 
 def path_in(call: ast.Call) -> ast.String | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from pathdsl.lang import ast
 from pathdsl.lang.format.layout import format_text
 from pathdsl.lang.program import Program, load_program
-from pathdsl.lang.signatures.calls import path_in
+from pathdsl.lang.signatures.calls import DATA_FILES, path_in
 from pathdsl.lang.syntax.parse import BLANK
 from pathdsl.lang.walk import walk
 from pathdsl.record import record
@@ -99,11 +99,19 @@ def _paths(program: Program, node: ast.Node) -> Iterator[tuple[int, str]]:
     """Where a path stands in the text, inside its quotes, and what it is."""
     for inner in walk(node):
         if isinstance(inner, ast.Call) and (path := path_in(inner)) is not None:
-            yield path.span.start + 1, path.value
+            if not _of_hub(inner, path):
+                yield path.span.start + 1, path.value
         elif isinstance(inner, ast.EdgesFile | ast.NodesFile):
             before = _TO_PATH.match(program.sources[inner.span.path].text, inner.span.start)
             assert before is not None
             yield before.end(), inner.path
+
+
+def _of_hub(call: ast.Call, path: ast.String) -> bool:
+    """Whether what looks like a path names a data set of the hub."""
+    file = DATA_FILES.get(call.name)
+    home = os.path.dirname(path.span.path)
+    return file is not None and file.hub and not os.path.isdir(os.path.join(home, path.value))
 
 
 # -------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "NEEDED", "figure_files", "has_matplotlib"]
+__all__ = ["FORMATS", "NEEDED", "figure_files", "has_matplotlib", "has_numbers"]
 
 FORMATS = ("png", "pdf")
 NEEDED = "pictures as files need matplotlib: pip install 'pathdsl[figures]'"
@@ -102,16 +102,27 @@ def _curve(curve: CurveContent) -> Figure:
     return figure
 
 
+def has_numbers(picture: Picture) -> bool:
+    """Whether its cells hold their numbers, which have a sign and so no dash."""
+    return _cells(picture)[2]
+
+
+def _cells(picture: Picture) -> tuple[float, float, bool]:
+    """How wide and how tall a cell is, in inches, and whether it has room for its number."""
+    columns = len(picture.columns)
+    wide, tall = min(WIDEST, PANEL / columns), min(TALL, TALLEST / len(picture.rows))
+    needed = LETTER * (picture.longest + 1)
+    if columns * needed <= FULL:
+        wide = max(wide, needed)
+    return wide, tall, needed <= wide and tall >= LOWEST
+
+
 def _figure(picture: Picture) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows, columns, count = len(picture.rows), len(picture.columns), len(picture.panels)
-    wide, tall = min(WIDEST, PANEL / columns), min(TALL, TALLEST / rows)
-    needed = LETTER * (picture.longest + 1)
-    if columns * needed <= FULL:
-        wide = max(wide, needed)
-    numbers = needed <= wide and tall >= LOWEST
+    wide, tall, numbers = _cells(picture)
     # Inches: a panel with its titles, and the legend below all of them.
     panel = (columns * wide + 0.6, rows * tall + 0.55)
     across = max(1, min(count, int(PAGE / panel[0])))

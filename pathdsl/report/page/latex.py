@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 
 from markupsafe import Markup
 
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.visible import visible
-from pathdsl.report.content.claims import ClaimContent
+from pathdsl.report.content.curves import CurveContent
 from pathdsl.report.content.file import FileContent, contents
+from pathdsl.report.content.quantities import QuantityFamily, QuantityRow
 from pathdsl.report.content.rows import Object
+from pathdsl.report.figures.curve import named_curves
+from pathdsl.report.figures.files import has_numbers
 from pathdsl.report.figures.grid import SIGNS, Picture, named_pictures
 from pathdsl.report.formulas.tex import escape, macro_word, plain_formula
 from pathdsl.report.page.template import rendered
@@ -24,6 +28,12 @@ __all__ = ["latex", "latex_referee"]
 
 MACRO_PARTS = ("", "Value", "Interval", "Confidence", "Sets", "N", "Verdict", "Hash")
 """What follows a claim's name in the names of its macros."""
+LET_PARTS = ("", "Value", "Interval", "Level", "N", "Unit")
+"""The same of a `let` and of a member of a sweep."""
+MOST_MEMBERS = 500
+"""Members of a sweep that have macros, the largest first."""
+MOST_ROWS = 20
+"""Rows of the table of a sweep, the largest members: what stands on a page."""
 OWN_MACROS = (
     "Table", "PathSets", "Formulas", "Method", "Hash", "Scope", "Lock", "Source", "Referee", "num",
     "FigureFolder",
@@ -43,10 +53,16 @@ def latex_referee(result: Object, checked: bool) -> str:
 def _written(result: Object, checked: bool, *, alone: bool) -> str:
     files = contents(result, checked=checked)
     stems = [_stem(number, files) for number in range(len(files))]
-    named = []
+    named, curves = [], iter(named_curves(result))
     for file, stem, drawn in zip(files, stems, named_pictures(result), strict=True):
-        claims = _macros(file, stem)
-        named.append((file, stem, claims, _figures(stem, drawn, [name for _, name in claims])))
+        taken = {str(stem) + word for word in OWN_MACROS}
+        claims = [
+            (claim, _free(stem, macro_word(claim.name) or "claim", MACRO_PARTS, taken))
+            for claim in file.claims
+        ]
+        figures = _figures(stem, drawn, taken)
+        figures += _curves(stem, list(islice(curves, len(file.curves))), taken)
+        named.append((file, stem, claims, figures, *_lets(file, stem, taken)))
     return rendered(
         "report.tex.jinja",
         {"files": named, "alone": alone, "signs": SIGNS},
@@ -67,34 +83,69 @@ def _stem(number: int, files: Sequence[FileContent]) -> Markup:
     return Markup("pd" + word[:1].upper() + word[1:])
 
 
-def _macros(file: FileContent, stem: str) -> list[tuple[ClaimContent, Markup]]:
-    """A macro name for each claim, told apart by a letter where two would be the same."""
-    claims: dict[str, ClaimContent] = {}
-    taken: set[str] = {stem + word for word in OWN_MACROS}
-    for claim in file.claims:
-        word = macro_word(claim.name) or "claim"
-        name = stem + word[:1].upper() + word[1:]
-        while taken & {name + part for part in MACRO_PARTS}:
-            name += "x"
-        taken |= {name + part for part in MACRO_PARTS}
-        claims[name] = claim
-    return [(claim, Markup(name)) for name, claim in claims.items()]
+def _free(stem: str, words: str, parts: Sequence[str], taken: set[str]) -> Markup:
+    """A name of which no part is taken, told apart by letters; its parts are taken afterwards."""
+    name = f"{stem}{words[:1].upper()}{words[1:]}"
+    while taken & {name + part for part in parts}:
+        name += "x"
+    taken |= {name + part for part in parts}
+    return Markup(name)
 
 
 def _figures(
-    stem: str, drawn: Sequence[tuple[str, Picture]], claims: Sequence[str]
-) -> list[tuple[Picture, Markup, Markup]]:
-    """For each picture of a sweep the name of its macro, and that of its file, which is plain."""
-    taken = {name + part for name in claims for part in MACRO_PARTS} | {stem + "FigureFolder"}
-    found = []
-    for written, picture in drawn:
-        word = macro_word(picture.name)
-        name = f"{stem}Figure{word[:1].upper()}{word[1:]}"
-        while taken & {name, name + "Caption"}:
-            name += "x"
-        taken |= {name, name + "Caption"}
-        found.append((picture, Markup(name), Markup(written)))
-    return found
+    stem: str, drawn: Sequence[tuple[str, Picture]], taken: set[str]
+) -> list[tuple[str, Sequence[tuple[str, str]], Markup, Markup]]:
+    """For each picture of a sweep its caption, the marks that it has, and the names of its macro
+    and of its file, which is plain."""
+    return [
+        (
+            picture.caption,
+            picture.legend_beside(numbers=has_numbers(picture)),
+            _free(stem, f"Figure{_capital(picture.name)}", ("", "Caption"), taken),
+            Markup(written),
+        )
+        for written, picture in drawn
+    ]
+
+
+def _curves(
+    stem: str, drawn: Sequence[tuple[str, CurveContent]], taken: set[str]
+) -> list[tuple[str, Sequence[tuple[str, str]], Markup, Markup]]:
+    """The same for each curve."""
+    return [
+        (
+            f"faithfulness of circuits of growing size, {curve.title}, read by {curve.read_by}; "
+            f"band: the {curve.level} interval",
+            [],
+            _free(stem, f"FigureCurve{_capital(curve.read_by)}", ("", "Caption"), taken),
+            Markup(written),
+        )
+        for written, curve in drawn
+    ]
+
+
+def _lets(
+    file: FileContent, stem: str, taken: set[str]
+) -> tuple[
+    list[tuple[QuantityRow, Markup]],
+    list[tuple[QuantityFamily, Sequence[QuantityRow], Markup]],
+]:
+    """Macro names of lets and of members of sweeps, and those of the tables of sweeps."""
+    lets: list[tuple[QuantityRow, Markup]] = []
+    tables: list[tuple[QuantityFamily, Sequence[QuantityRow], Markup]] = []
+    for family in file.quantities:
+        if not family.single:
+            name = _free(stem, f"{macro_word(family.name)}Table", ("", "Caption"), taken)
+            tables.append((family, family.rows[:MOST_ROWS], name))
+        for row in family.rows[:MOST_MEMBERS]:
+            word = macro_word(family.full_name(row)) or "let"
+            lets.append((row, _free(stem, word, LET_PARTS, taken)))
+    return lets, tables
+
+
+def _capital(name: str) -> str:
+    word = macro_word(name)
+    return word[:1].upper() + word[1:]
 
 
 def _formula(latex: str, text: str) -> Markup:

@@ -38,12 +38,12 @@ class Book:
         """What lives as long as the book and is not written down, by any key."""
 
     def numbers(
-        self, key: str, name: str, make: Callable[[], Sequence[float]]
+        self, key: str, name: str, make: Callable[[], Sequence[float]], count: int | None = None
     ) -> tuple[float, ...]:
-        """The numbers under a key and a name, made where there are none."""
+        """The numbers under a key and a name, made where there are none, or not `count` of them."""
         self._used[key] = None
         known = self._known.setdefault(key, {})
-        if name not in known:
+        if name not in known or count not in (None, len(known[name])):
             known[name] = [float(number) for number in make()]
             self.grown = True
         return tuple(known[name])

@@ -200,8 +200,8 @@ class Bootstrap:
         made = [self.leaves.of(part) for part in parts]
         if all(isinstance(leaf, Hull) for leaf in made):
             key = key_of([leaf.key for leaf in made if isinstance(leaf, Hull)])
-            of = self._shared_tail
-            (tail,) = self.leaves.book.numbers(key, f"tail {alpha!r}", lambda: (of(parts, alpha),))
+            of, book = self._shared_tail, self.leaves.book
+            (tail,) = book.numbers(key, f"tail {alpha!r}", lambda: (of(parts, alpha),), 1)
             return tail
         return self._shared_tail(parts, alpha)
 

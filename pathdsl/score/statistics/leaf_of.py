@@ -134,7 +134,7 @@ class Leaves:
         hull = Hull(made=made, book=book, key=key, too_few=few, units=units, least=least)
         # How far rounding may move a quantity is no part of the key, and decides on few units.
         if not crossed and units >= FEWEST:
-            (moved,) = book.numbers(key, "moved", lambda: (float(self._moved(node, made())),))
+            (moved,) = book.numbers(key, "moved", lambda: (float(self._moved(node, made())),), 1)
             if moved:
                 return hull
         pivot = made()

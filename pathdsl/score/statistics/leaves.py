@@ -80,7 +80,7 @@ class Hull:
         """Those of the pivot, none where there are too few units."""
         if self.too_few(tail):
             return -np.inf, np.inf
-        low, high = self.book.numbers(self.key, f"ends {tail!r}", lambda: self.pivot.ends(tail))
+        low, high = self.book.numbers(self.key, f"ends {tail!r}", lambda: self.pivot.ends(tail), 2)
         found = low, high
         return found if not np.isnan(found).any() else (-np.inf, np.inf)
 
@@ -94,7 +94,7 @@ class Hull:
     def p_value(self, threshold: float) -> float:
         """The smallest alpha whose interval is not withheld and leaves the threshold out."""
         (own,) = self.book.numbers(
-            self.key, f"p {threshold!r}", lambda: (self.pivot.p_value(threshold),)
+            self.key, f"p {threshold!r}", lambda: (self.pivot.p_value(threshold),), 1
         )
         return min(1.0, max(own, 2 * self.least))
 

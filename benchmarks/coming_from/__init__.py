@@ -1,0 +1,1 @@
+"""The experiments of docs/coming-from, in the libraries named there and as `.circuit` files."""

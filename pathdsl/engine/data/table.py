@@ -1,0 +1,103 @@
+"""Rows of text files: an object a line, or a line of cells a row.
+
+jsonl_rows(call, b'{"prompt": "a"}\n', faults)    # [(1, {"prompt": "a", "id": "1"})]
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from pathdsl.engine.data.cells import csv_cell
+from pathdsl.engine.data.faults import DataFaults
+from pathdsl.engine.data.task import DataCall
+from pathdsl.strictjson import JsonFault, read_json
+
+__all__ = ["Row", "csv_rows", "jsonl_rows", "named", "text_of"]
+
+Row = dict[str, Any]
+
+
+def text_of(call: DataCall, content: bytes, faults: DataFaults) -> str:
+    """The text of a data file; raises DataError PD323 where it is not UTF-8."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        faults.add("PD323", f"line {line} of `{call.path}` is not UTF-8", advice="save it as UTF-8")
+        faults.stop()
+        raise
+
+
+def jsonl_rows(call: DataCall, content: bytes, faults: DataFaults) -> list[tuple[int, Row]]:
+    """The rows, each behind the line on which it begins."""
+    rows: list[tuple[int, Row]] = []
+    text = text_of(call, content, faults)
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = read_json(line)
+        except JsonFault as fault:
+            is_what = "is refused" if fault.refused else "is not JSON"
+            faults.add(
+                "PD322",
+                f"line {number}, column {fault.column} of `{call.path}` {is_what}: {fault}",
+                about=is_what,
+            )
+            continue
+        if not isinstance(row, dict):
+            faults.add(
+                "PD322", f"line {number} of `{call.path}` is not a JSON object", about="no object",
+                advice='{"id": "1", "prompt": "…"}',
+            )  # fmt: skip
+            continue
+        rows.append((number, named(row, number)))
+    return rows
+
+
+def named(row: Row, number: int) -> Row:
+    """The row with a textual id, its own or the number of its line."""
+    own = row.get("id")
+    return {**row, "id": str(number) if own is None or own == "" else str(own)}
+
+
+def csv_rows(call: DataCall, content: bytes, faults: DataFaults) -> list[tuple[int, Row]]:
+    """The rows, each behind the line on which it begins: a cell in quotes may hold several."""
+    text = text_of(call, content, faults)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[tuple[int, Row]] = []
+    begins = 1
+    header: list[str] = []
+    try:
+        for cells in reader:
+            line, begins = begins, reader.line_num + 1
+            if not cells:
+                continue
+            if not header:
+                header = cells
+                if double := sorted({name for name in header if header.count(name) > 1}):
+                    faults.add("PD322", f"the CSV header names `{double[0]}` twice")
+                continue
+            if len(cells) != len(header):
+                faults.add(
+                    "PD322",
+                    f"line {reader.line_num} has {len(cells)} cells, the header {len(header)}",
+                    about="cells",
+                )
+                continue
+            row = {}
+            for name, cell in zip(header, cells, strict=True):
+                try:
+                    row[name] = csv_cell(cell, text=name in call.texts)
+                except JsonFault as fault:
+                    faults.add(
+                        "PD322",
+                        f"line {reader.line_num}, column `{name}` is refused: {fault}",
+                        about=name,
+                    )
+            rows.append((line, named(row, len(rows) + 1)))
+    except csv.Error as error:
+        faults.add("PD322", f"line {reader.line_num} is not CSV: {error}")
+    return rows
