@@ -12,7 +12,7 @@ NEWEST ?= .venv-newest
 NEWEST_PIP := $(NEWEST)/bin/python -m pip --disable-pip-version-check
 TESTS  ?=
 
-.PHONY: check test test-long test-newest lint clean
+.PHONY: check test test-long test-newest lint docs clean
 
 check: $(VENV)/.installed
 	$(VENV)/bin/pathdsl check hypotheses/quickstart
@@ -38,6 +38,10 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# The pages of docs/ as a site, in docs/_build/html; a warning is an error, as in the tests.
+docs: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

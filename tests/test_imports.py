@@ -115,7 +115,11 @@ HOMES = {
     "huggingface_hub": ("pathdsl.engine",),
     "typer": ("pathdsl.cli",),
     "rich": ("pathdsl.cli", "pathdsl.report"),
-    "jinja2": ("pathdsl.report.page.template", "pathdsl.engine.data.templates"),
+    "jinja2": (
+        "pathdsl.report.page.template",
+        "pathdsl.engine.data.templates",
+        "pathdsl.checking.starting.templates",
+    ),
     "markupsafe": ("pathdsl.report",),
     "matplotlib": ("pathdsl.report.figures.files",),
     "jsonschema": ("pathdsl.report.data.read",),

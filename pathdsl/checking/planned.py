@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pathdsl.checking.options import CheckOptions, UnknownName, is_in
 from pathdsl.checking.prepare import Ready, prepare
-from pathdsl.engine.attribution.cost import AttributionCost, attribution_cost
+from pathdsl.engine.attribution.cost import AttributionCost, attribution_cost, beginning
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.planner import Planner
 from pathdsl.errors import Diagnostic, PathdslError, errors_in
@@ -156,7 +156,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
 
 def _attribution_plan(asked: Attribution, planner: Planner, ready: Ready) -> AttributionPlan:
     rows = planner.tasks[asked.task]
-    cost = attribution_cost(
-        asked, planner.shape_of(asked.task), rows.n_rows, rows.n_pos, ready.itemsize(asked.task)
-    )
+    shape, size = planner.shape_of(asked.task), ready.itemsize(asked.task)
+    begins = beginning(asked, rows, shape, size)
+    cost = attribution_cost(asked, shape, rows.n_rows, rows.n_pos, size, begins)
     return AttributionPlan(task=asked.task, asked=asked, cost=cost)

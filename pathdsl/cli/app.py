@@ -23,6 +23,7 @@ from pathdsl.cli import (
     fmt,
     graph,
     importing,
+    init,
     lint,
     lock,
     lsp,
@@ -56,6 +57,7 @@ _verb("plan", short_help="Say what a check would run and cost.")(plan.plan)
 _verb("explain", short_help="Explain a code, a word or a name.")(explain.explain)
 _verb("data", short_help="Write rows, or show prompts.")(data.data)
 _verb("graph", short_help="Print the nodes and edges of a path set.")(graph.graph)
+_verb("init", short_help="Write a first file.")(init.init)
 _verb("import", short_help="Read a circuit of another program.")(importing.import_)
 _verb("export", short_help="Write circuits for other programs.")(export.export)
 _verb("lock", short_help="Check files and write their locks.", epilog=table())(lock.lock)

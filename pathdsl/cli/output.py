@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["colour_on", "columns", "err", "lost", "out", "set_up", "view_of"]
 
 WIDEST = 100
-NARROWEST = 60
+NARROWEST = 20
 
 _failed: list[str] = []  # why standard output could not be written, the first time
 

@@ -1,16 +1,17 @@
-"""`pathdsl report`: a result as one HTML page, as LaTeX for a paper, or as Markdown."""
+"""`pathdsl report`: results as HTML pages, as LaTeX for a paper, or as Markdown."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from pathdsl.cli.checked import checked, files_with
+from pathdsl.checking.options import CheckOptions
+from pathdsl.cli.checked import checked, failed, files_with
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.files import expand, no_files
 from pathdsl.cli.formats import ReportFormat
@@ -35,24 +36,22 @@ from pathdsl.cli.options import (
 from pathdsl.cli.output import err, out, view_of
 from pathdsl.cli.saved import save
 from pathdsl.cli.store import result_store
-from pathdsl.errors import ExitCode
+from pathdsl.cli.unforeseen import Guard
+from pathdsl.errors import ExitCode, overall
 from pathdsl.lang.fence import FREE
 from pathdsl.reading import read_file
 from pathdsl.report.numbers import many
-
-if TYPE_CHECKING:
-    from pathdsl.checking.outcome import FileOutcome
 
 __all__ = ["report"]
 
 
 def report(
-    file: Annotated[
-        str,
+    files: Annotated[
+        list[str],
         typer.Argument(
-            metavar="FILE",
-            help="A `.circuit` file, or what `check --format json` printed (`.json`); with "
-            "`--index` a folder.",
+            metavar="FILES",
+            help="`.circuit` files and folders of them, or what `check --format json` printed "
+            "(`.json`); with `--index` a folder.",
         ),
     ],
     to: Annotated[
@@ -68,8 +67,14 @@ def report(
         typer.Option("--index", help="List the files of a folder by their locks; check nothing."),
     ] = False,
     output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="OUT", help="Where; standard output if absent."),
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Where; standard output if absent. A folder gets index.html and a page for each "
+            "file: one that is there, a name ending in /, or of several files one without suffix.",
+        ),
     ] = None,
     figures: Annotated[
         Path | None,
@@ -94,12 +99,11 @@ def report(
     no_cache: NoCache = False,
     allow_outside: AllowOutside = False,
 ) -> None:
-    """Write a result for readers elsewhere; exits as the check that it reports.
+    """Write results for readers elsewhere; exits as the check that it reports.
 
-    A `.circuit` file is checked first. A `.json` file is only laid out: no model is read, and the
+    `.circuit` files are checked first. `.json` files are only laid out: no model is read, and the
     report says so. One whose numbers were changed is refused.
     """
-    from pathdsl.checking.lock.pinned import with_unpinned
     from pathdsl.report.content.file import headline, provenance
     from pathdsl.report.figures.files import NEEDED, has_matplotlib
     from pathdsl.report.formats import format_of, write
@@ -115,7 +119,7 @@ def report(
         for name, given in others.items():
             if given:
                 raise typer.BadParameter(f"`--index` checks nothing and takes no `{name}`")
-        _write_index(file, output, allow_outside)
+        _write_index(files, Path(output) if output is not None else None, allow_outside)
         raise typer.Exit(ExitCode.AS_EXPECTED)
     style = to.value if to is not None else "text" if referee else "html"
     if ("referee" if referee else "report") not in format_of(style).makers:
@@ -126,8 +130,9 @@ def report(
         )
     if figures is not None and not has_matplotlib():
         raise typer.BadParameter(f"`--figures`: {NEEDED}")
-    is_read = file.endswith(".json")
-    if is_read:
+    folder = _folder(files, output, style, referee)
+    stored = [file for file in files if file.endswith(".json")]
+    if stored:
         given = {
             "--set": sets, "--seed": seed is not None, "--model": models,
             "--device": device is not Device.CPU, "--memory": memory, "--max-states": max_states,
@@ -138,48 +143,128 @@ def report(
         for name, value in given.items():
             if value:
                 raise typer.BadParameter(
-                    f"`{name}` changes a check, and `{file}` is the result of one: give the "
+                    f"`{name}` changes a check, and `{stored[0]}` is the result of one: give the "
                     "`.circuit` file"
                 )
-        result = _read(file)
-    else:
-        if os.path.isdir(file):
+        if len(stored) < len(files):
+            other = next(file for file in files if file not in stored)
             raise typer.BadParameter(
-                f"`{file}` is a folder: `pathdsl check {file} --format json > all.json`, then "
-                "`pathdsl report all.json`; `--index` lists its files by their locks"
+                f"`{stored[0]}` is a result and `{other}` is to be checked: write a report of "
+                "each, or keep the result of the check first, `pathdsl check "
+                f"{other} --format json > FILE.json`"
             )
+        result = _joined(stored)
+    else:
         options = read_options(
             sets=sets, seed=seed, models=models, memory=memory, max_states=max_states,
             max_copies=max_copies, only=only, device=device, threads=threads,
             allow_inconclusive=allow_inconclusive, both_norms=both_norms, locked=locked,
             allow_outside=allow_outside,
         )  # fmt: skip
-        files_with([file], options)
-        with result_store(off=no_cache or locked) as store:
-            outcome = with_unpinned(checked(file, replace(options, store=store)))
-        result = _object(outcome)
+        result = _checked(files, options, store=not (no_cache or locked))
+    if folder is None and output is not None and _of_pages(style) and not referee:
+        if len(result["files"]) > 1 and not Path(output).suffix:
+            folder = Path(output)
     if figures is not None:
         _write_figures(figures, result)
-    if referee and to is None and output is None:  # for whoever sits before the terminal
-        text = referee_text(result, not is_read, view_of())
+    if folder is not None:
+        _write_pages(folder, result, checked=not stored)
+    elif referee and to is None and output is None:  # for whoever sits before the terminal
+        out(referee_text(result, not stored, view_of()))
     else:
-        text = write(result, style, checked=not is_read, referee=referee)
-    if output is None:
-        out(text)
-    else:
-        if not save(output, text):
+        text = write(result, style, checked=not stored, referee=referee)
+        if output is None:
+            out(text)
+        elif not save(Path(output), text):
             raise typer.Exit(ExitCode.WRONG_INPUT)
+    if output is not None:
+        several = len(result["files"]) > 1
+        if folder is not None:
+            err(f"{folder / 'index.html'}: {many(len(result['files']), 'page')}\n")
         for one in result["files"]:
-            said = f" ({provenance(one)})" if is_read else ""
-            err(f"{output}: {headline(one)}{said}\n")
+            said = f" ({provenance(one)})" if stored else ""
+            where = f"{one['path']}: " if several else ""
+            err(f"{output}: {where}{headline(one)}{said}\n")
     raise typer.Exit(result["exit_code"])
 
 
-def _write_index(folder: str, output: Path | None, allow_outside: bool) -> None:
+def _of_pages(style: str) -> bool:
+    """Whether a format has a page for each file, which may stand in a folder."""
+    from pathdsl.report.formats import format_of
+
+    return format_of(style).media_type == "text/html"
+
+
+def _folder(files: Sequence[str], output: str | None, style: str, referee: bool) -> Path | None:
+    """The folder that pages are to be written to; None where one document is."""
+    if output is None or not (os.path.isdir(output) or output.endswith(("/", os.sep))):
+        return None
+    if not _of_pages(style) or referee:
+        what = "--referee" if referee else f"--to {style}"
+        raise typer.BadParameter(f"`{what}` writes one document: `-o` names a file, not a folder")
+    return Path(output)
+
+
+def _checked(files: Sequence[str], options: CheckOptions, *, store: bool) -> Mapping[str, Any]:
+    """The object of all files, checked now; leaves with 2 where folders hold none."""
+    from pathdsl.checking.lock.pinned import with_unpinned
+    from pathdsl.report.data.result import check_object, file_object
+
+    names = files_with(files, options)
+    if not names:
+        err(no_files(files))
+        raise typer.Exit(ExitCode.WRONG_INPUT)
+    objects, codes, guard = [], [], Guard()
+    with result_store(off=not store) as opened:
+        options = replace(options, store=opened)
+        for name in names:
+            outcome = failed(name, options)
+            with guard.of(name):
+                outcome = with_unpinned(checked(name, options))
+            if outcome.judgement is None and outcome.diagnostics:
+                complain(outcome.diagnostics, outcome.sources)
+            codes.append(outcome.exit_code)
+            objects.append(file_object(outcome))
+    return check_object(objects, overall(codes))
+
+
+def _joined(files: Sequence[str]) -> Mapping[str, Any]:
+    """What was read of one result, or of several together."""
+    from pathdsl.report.data.result import check_object
+
+    results = [_read(file) for file in files]
+    if len(results) == 1:
+        return results[0]
+    code = overall(ExitCode(result["exit_code"]) for result in results)
+    return check_object([file for result in results for file in result["files"]], code)
+
+
+def _write_pages(folder: Path, result: Mapping[str, Any], *, checked: bool) -> None:
+    from pathdsl.report.page.html import html_pages
+
+    _make_folder(folder, "-o")
+    for name, text in html_pages(result, checked):
+        if not save(folder / name, text):
+            raise typer.Exit(ExitCode.WRONG_INPUT)
+
+
+def _make_folder(folder: Path, option: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(
+            f"`{option} {folder}`: no folder can be made there: {error.strerror}"
+        ) from error
+
+
+def _write_index(folders: Sequence[str], output: Path | None, allow_outside: bool) -> None:
     """The index of a folder; links are from the folder of `output`, from `folder` without it."""
     from pathdsl.checking.lock.index import index_of
     from pathdsl.report.page.index import index_markdown
 
+    folder = folders[0]
+    if len(folders) > 1:
+        raise typer.BadParameter(f"`--index` takes one folder, and `{folders[1]}` is another")
     if not os.path.isdir(folder):
         raise typer.BadParameter(f"`--index` lists the files of a folder, and `{folder}` is none")
     files = expand([folder])
@@ -201,12 +286,7 @@ def _write_index(folder: str, output: Path | None, allow_outside: bool) -> None:
 def _write_figures(folder: Path, result: Mapping[str, Any]) -> None:
     from pathdsl.report.figures.files import figure_files
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise typer.BadParameter(
-            f"`--figures {folder}`: no folder can be made there: {error.strerror}"
-        ) from error
+    _make_folder(folder, "--figures")
     count = 0
     for name, written in figure_files(result):
         if not save(folder / name, written):
@@ -234,12 +314,3 @@ def _read(file: str) -> Mapping[str, Any]:
             f"`{file}` was changed after `pathdsl check --format json` printed it: {error}; check "
             "the `.circuit` file again"
         ) from error
-
-
-def _object(outcome: FileOutcome) -> Mapping[str, Any]:
-    """The object of a check made now; faults that stopped it are printed, too."""
-    from pathdsl.report.data.result import check_object, file_object
-
-    if outcome.judgement is None and outcome.diagnostics:
-        complain(outcome.diagnostics, outcome.sources)
-    return check_object([file_object(outcome)], outcome.exit_code)

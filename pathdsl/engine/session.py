@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pathdsl.engine.attribution.cost import attribution_cost
+from pathdsl.engine.attribution.cost import attribution_cost, beginning
 from pathdsl.engine.lazy_model import LazyModel
 from pathdsl.engine.meter import Meter, Progress
 from pathdsl.engine.planner import Planner
@@ -217,7 +217,9 @@ class EngineSession:
         scored = attribute(self.adapter, task, asked, frozen=frozen)
         self.scores.keep(request, scored)
         shape = self.planner.shape_of(run.task)
-        cost = attribution_cost(asked, shape, task.n_rows, task.n_pos, self.adapter.dtype.itemsize)
+        size = self.adapter.dtype.itemsize
+        begins = beginning(asked, task, shape, size)
+        cost = attribution_cost(asked, shape, task.n_rows, task.n_pos, size, begins)
         self.attributed.append(cost.forwards if cost is not None else 0.0)
         proof: Proof | None = None
         if self.prove is not None and ATTRIBUTIONS[asked.method].effect:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import secrets
 
-__all__ = ["coloured", "escaped", "printed", "token_text", "visible"]
+__all__ = ["coloured", "escaped", "plainly", "printed", "token_text", "visible"]
 
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f"
@@ -38,6 +38,11 @@ def visible(text: str) -> str:
 def coloured(text: str, codes: str) -> str:
     """The text in a colour of a terminal (`31`, `1;32`), which `printed` turns on and off."""
     return f"{_BEGIN}{codes}m{text}{_BEGIN}0m"
+
+
+def plainly(text: str) -> str:
+    """The text without the colours of `coloured`, as wide as it will stand on the screen."""
+    return _OWN.sub("", text)
 
 
 def printed(text: str) -> str:

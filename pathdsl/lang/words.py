@@ -326,9 +326,6 @@ _ATTRIBUTIONS = {
     "ifr": "information flow routes: shares of what is written, no effect of the metric",
     "relp": "slopes by the rules of layer-wise relevance propagation",
     "gim": "slopes that see through softmax saturation",
-    "eap_gp": "EAP with gradients averaged along a way that follows the model's own gradient",
-    "peap": "the effect of an edge by who reads it: exact through attention, then by slope",
-    "ifr": "the share of what a reader reads that a sender's write makes up; no metric is read",
 }
 
 
@@ -449,7 +446,6 @@ _OPTIONS = {
     "scale": "how large",
     "scope": "paths outside of it keep the reference",
     "seed": "where draws begin; the same seed gives the same draws",
-    "select": "by which rule edges become a circuit",
     "sha256": "the beginning of a file's hash, which it must have",
     "share": "a share of prompts or draws",
     "select": "by which rule a circuit is chosen from scores",

@@ -3,8 +3,9 @@
 All are `save_pretrained` folders of `GPT2LMHeadModel` with safetensors, loaded offline by
 `transformers`. Four are built by hand, so that their circuits are known by arithmetic and not by
 experiment; `pathdsl selftest` checks the checker against them. `ioi-mini` is
-trained and does indirect object identification, `ioi-mini-tuned` is its fine-tuned child, and
-`reuse-mini` is trained on three tasks, with checkpoints. Standard library only.
+trained and does indirect object identification, `ioi-mini-tuned` is its fine-tuned child,
+`reuse-mini` is trained on three tasks, with checkpoints, and `induction-mini` on induction.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -80,6 +81,12 @@ MODELS: tuple[BundledModel, ...] = (
             hand_built=False,
         )
         for step in (300, 400, 500, 700, 900)
+    ),
+    BundledModel(
+        name="induction-mini",
+        summary="trained: two layers, a previous-token head feeds induction heads, pairs of words",
+        task="mini_induction",
+        hand_built=False,
     ),
 )
 

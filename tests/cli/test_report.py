@@ -92,7 +92,7 @@ def test_a_broken_file_is_reported_with_its_faults(folder: Path, capsys: Capture
         (["bytes.json"], "is not UTF-8 text"),
         (["result.json", "--set", "take=5"], "`--set` changes a check"),
         (["result.json", "--no-cache"], "`--no-cache` changes a check"),
-        (["."], "is a folder"),
+        (["none"], "no `.circuit` file in `none`"),
         (["result.json", "--to", "pdf"], "pdf"),
         (["result.json", "-o", "no/such/folder.html"], "cannot write `no/such/folder.html`"),
     ],
@@ -102,6 +102,7 @@ def test_what_cannot_be_reported(
 ) -> None:
     (folder / "bad.json").write_text('{"files": []}')
     (folder / "bytes.json").write_bytes(b"\xff\xfe")
+    (folder / "none").mkdir()
     assert run("report", *arguments) == 2
     told = " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert said in told and "bug in pathdsl" not in told
@@ -134,3 +135,47 @@ def test_a_report_takes_the_options_of_a_check(folder: Path, capsys: Capture) ->
     for option in ("--locked", "--allow-inconclusive", "--only=control", "--threads=2"):
         assert run("report", "result.json", option) == 2
         assert "changes a check" in capsys.readouterr().err
+
+
+def test_several_files_make_an_index_and_a_page_each(folder: Path, capsys: Capture) -> None:
+    (folder / "all").mkdir()
+    for name in ("one", "two"):
+        text = INDUCTION.replace("circuit induction", f"circuit {name}")
+        (folder / "all" / f"{name}.circuit").write_text(text)
+    (folder / "all" / "broken.circuit").write_text(BROKEN)
+    assert run("report", "all", "--only", "control", "-o", "site/") == 2, "the worst of them"
+    told = capsys.readouterr()
+    assert "site/index.html: 3 pages" in told.err and "error[PD" in told.err
+    assert "site/: all/two.circuit: 1 of 2 claims judged" in told.err
+    names = sorted(path.name for path in (folder / "site").iterdir())
+    assert names == ["broken.html", "index.html", "one.html", "two.html"]
+    index = (folder / "site" / "index.html").read_text("utf-8")
+    assert "3 files, 2 claims: 2 refuted as expected" in index
+    assert 'href="one.html"' in index and "the file was not checked" in index
+    page = (folder / "site" / "one.html").read_text("utf-8")
+    assert 'href="index.html"' in page and "two.circuit" not in page
+
+    one, two = "all/one.circuit", "all/two.circuit"
+    assert run("report", one, two, "--only", "control", "-o", "both.html") == 0
+    both = (folder / "both.html").read_text("utf-8")
+    assert 'href="#f2"' in both and both.count('<article class="file"') == 2
+    capsys.readouterr()
+    assert run("check", one, two, "--format", "json", "-q") == 0
+    (folder / "both.json").write_text(printed := capsys.readouterr().out)
+    for name, file in zip(("one", "two"), json.loads(printed)["files"], strict=True):
+        alone = {"schema_version": 1, "files": [file], "exit_code": 0}
+        (folder / f"{name}.json").write_text(json.dumps(alone))
+    assert run("report", "one.json", "two.json", "-o", "a") == 0, "several: a name without suffix"
+    assert run("report", "both.json", "-o", "b") == 0
+    for name in ("index.html", "one.html", "two.html"):
+        assert (folder / "a" / name).read_bytes() == (folder / "b" / name).read_bytes()
+    assert run("report", "one.json", "-o", "c") == 0 and (folder / "c").is_file(), "one: as ever"
+    for words, said in (
+        (["one.json", one, "-o", "x.html"], "is a result and `all/one.circuit` is to be checked"),
+        (["both.json", "--to", "md", "-o", "a"], "`--to md` writes one document"),
+        (["both.json", "--referee", "-o", "a/"], "`--referee` writes one document"),
+        (["both.json", "-o", "one.json/"], "no folder can be made there"),
+    ):
+        capsys.readouterr()
+        assert run("report", *words) == 2
+        assert said in " ".join(capsys.readouterr().err.replace("│", " ").split())

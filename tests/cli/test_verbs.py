@@ -53,7 +53,7 @@ def test_only_built_verbs_are_there(capsys: Capture) -> None:
     told = capsys.readouterr().out
     for verb in ("check", "lint", "fmt", "plan", "explain", "graph", "selftest", "doctor",
                  "cache", "lock", "breaking", "diff", "robustness", "data", "export",
-                 "import", "lsp"):  # fmt: skip
+                 "import", "init", "lsp"):  # fmt: skip
         assert f"  {verb} " in told
 
 

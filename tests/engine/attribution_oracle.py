@@ -16,6 +16,8 @@ import torch
 
 from pathdsl.engine.adapters import Adapter
 from pathdsl.engine.adapters.base import layers
+from pathdsl.engine.attribution.chunks import Chunk
+from pathdsl.engine.attribution.sides import Side
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.run import treated
 from pathdsl.engine.run.plain import PlainValues
@@ -66,6 +68,32 @@ def shared(kind: str, share: float) -> Iterator[None]:
         yield
     finally:
         treated.SOURCES[kind] = own
+
+
+@contextmanager
+def shared_sides(share: float) -> Iterator[None]:
+    """Within it what components write goes only a share of the way from the reference run, as
+    attributions see it: each for itself, and not as the run of a change of `input` that small."""
+    own = Chunk.sides
+
+    def sides(chunk: Chunk) -> Iterator[Side]:
+        for side in own(chunk):
+            layers = chunk.tape.layers
+            side.input = chunk.tape.embedded + share * (side.input - chunk.tape.embedded)
+            side.z = [
+                layer.z + share * (z - layer.z) for layer, z in zip(layers, side.z, strict=True)
+            ]
+            side.out = [
+                None if out is None or layer.out is None else layer.out + share * (out - layer.out)
+                for layer, out in zip(layers, side.out, strict=True)
+            ]
+            yield side
+
+    Chunk.sides = sides  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Chunk.sides = own  # type: ignore[method-assign]
 
 
 def rows_of(expr: RowExpr, values: Mapping[Measure, np.ndarray]) -> np.ndarray:

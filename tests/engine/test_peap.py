@@ -74,11 +74,11 @@ def test_other_edges_are_those_of_eap(name: str) -> None:
 @pytest.mark.parametrize("name", MAIN)
 def test_small_changes_are_those_of_eap(name: str, frozen: bool) -> None:
     """To first order in the treated value it is the derivative of the exact patch."""
-    from tests.engine.attribution_oracle import shared
+    from tests.engine.attribution_oracle import shared_sides
 
     share = 1e-6
     with Exact():
-        with shared("paired", share):
+        with shared_sides(share):
             found = attribute(adapter(name), TASK, asked("peap", "edges"), frozen=frozen)
         wanted = attribute(adapter(name), TASK, asked("eap", "edges"), frozen=frozen)
     np.testing.assert_allclose(found.values / share, wanted.values, rtol=1e-4, atol=1e-4)

@@ -11,12 +11,14 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel, TokenizersBackend
 
 from pathdsl.models import DATA, MODELS, bundled, names, truth
+from pathdsl.models.build import induction_mini
 from pathdsl.models.build.ioi_mini import accuracy, build_tokenizer, story
 from pathdsl.models.build.ioi_mini_tuned import sentence, tune
 from pathdsl.models.build.reuse_mini import CHECKPOINTS
 from pathdsl.models.build.reuse_mini import accuracy as accuracy_of
 from pathdsl.models.build.reuse_mini_data import build_tokenizer as reuse_tokenizer
 from pathdsl.tasks import get
+from pathdsl.tasks.mini_induction import held_out
 from pathdsl.tasks.mini_ioi import UNSEEN_NAMES, pairs
 
 MEBIBYTE = 1 << 20
@@ -113,7 +115,12 @@ def test_tokenizer_of_the_folder_is_the_scripts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "build"), [("ioi-mini", build_tokenizer), ("reuse-mini", reuse_tokenizer)]
+    ("name", "build"),
+    [
+        ("ioi-mini", build_tokenizer),
+        ("reuse-mini", reuse_tokenizer),
+        ("induction-mini", induction_mini.build_tokenizer),
+    ],
 )
 def test_tokenizers_are_saved_as_they_ship(name: str, build, tmp_path: Path) -> None:
     build().save_pretrained(tmp_path)
@@ -151,3 +158,24 @@ def test_checkpoints_of_reuse_mini_are_bundled_and_learn() -> None:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         found.append(accuracy_of(model, tokenizer, "mini_ioi", "test", 60))
     assert found[0] < 0.3 and found[1] > 0.9
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_induction_mini_completes_pairs_that_training_never_had(split: str) -> None:
+    folder = bundled("induction-mini")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert induction_mini.accuracy(model, tokenizer, split, 300) >= 0.99
+    assert sum(path.stat().st_size for path in folder.iterdir()) < MEBIBYTE
+
+
+def test_training_of_induction_mini_has_no_pair_that_is_held_out() -> None:
+    again = 0
+    for index in range(100):
+        parts = induction_mini.line(index)
+        assert sum(map(len, parts)) == induction_mini.LENGTH
+        pairs = [part for part in parts if len(part) == 2]
+        assert not any(held_out(*pair) for pair in pairs)
+        assert len({word for part in {*parts} for word in part}) == sum(map(len, {*parts}))
+        again += len(pairs) - len({*pairs})
+    assert again > 500

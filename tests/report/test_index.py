@@ -90,7 +90,7 @@ def test_links_are_from_where_the_index_lies(folder: Path, capsys: Capture) -> N
         (["--index", "empty"], "no `.circuit` file in `empty`"),
         (["--index", "all", "--to", "html"], "takes no `--to`"),
         (["--index", "all", "--only", "x"], "takes no `--only`"),
-        (["all"], "`--index` lists its files"),
+        (["--index", "all", "empty"], "takes one folder, and `empty` is another"),
     ],
 )
 def test_wrong_command_lines(

@@ -87,21 +87,24 @@ def test_pointing_at_a_unit_tells_what_was_measured(tmp_path: Path) -> None:
         opened(page, tmp_path, result)
         page.locator(".unit").first.hover()
         assert (
-            page.locator(".told").inner_text() == "a0.h1@S2 · first · direct: 20.00 [19.90, 20.10]"
+            page.locator(".drawn .told").inner_text()
+            == "a0.h1@S2 · first · direct: 20.00 [19.90, 20.10], n = 4"
         )
         assert page.locator(".edge.dim").count() == 1, "all lines but those of the unit"
         page.locator(".unit").nth(1).focus()
-        assert page.locator(".told").inner_text().startswith("a1.h2@END · second")
+        assert page.locator(".drawn .told").inner_text().startswith("a1.h2@END · second")
         page.locator("h1").hover()
-        assert page.locator(".told").inner_text().startswith("a1.h2@END"), "it has the keyboard"
+        assert page.locator(".drawn .told").inner_text().startswith("a1.h2@END"), (
+            "it has the keyboard"
+        )
         page.keyboard.press("Tab")
-        assert page.locator(".told").inner_text().startswith("a1.h3@END")
+        assert page.locator(".drawn .told").inner_text().startswith("a1.h3@END")
         placed = "e => getComputedStyle(e).position"
-        assert page.locator(".told").evaluate(placed) == "sticky", "in view from every unit"
+        assert page.locator(".drawn .told").evaluate(placed) == "sticky", "in view from every unit"
         page.evaluate("document.activeElement.blur()")
         page.wait_for_function("document.querySelectorAll('.edge.dim').length === 0")
-        assert page.locator(".told").inner_text().startswith("Point at a unit")
-        assert page.locator(".told").evaluate(placed) == "static", "it covers nothing"
+        assert page.locator(".drawn .told").inner_text().startswith("Point at a unit")
+        assert page.locator(".drawn .told").evaluate(placed) == "static", "it covers nothing"
 
 
 def test_formulas_are_drawn_and_numbers_of_the_axis_do_not_touch(tmp_path: Path) -> None:
@@ -125,7 +128,7 @@ def test_all_is_there_without_scripts(tmp_path: Path) -> None:
     with browser(1280, script=False) as (page, _, _):
         opened(page, tmp_path, drawn())
         assert page.locator("article.claim:visible").count() == 5
-        assert not page.locator(".tools").is_visible() and not page.locator(".told").is_visible()
+        assert not page.locator(".tools").is_visible() and not page.locator(".told:visible").count()
         assert page.locator(".unit:visible").count() == 4
 
 

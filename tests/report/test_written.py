@@ -116,10 +116,10 @@ def test_the_drawing_has_units_edges_and_effects() -> None:
     names = [claim["name"] for claim in result["files"][0]["claims"]]
     key = claim_key(1, 1 + names.index("sufficient"))
     assert units[0]["data-claims"] == key and units[1]["data-claims"] == ""
-    assert "a0.h1@S2\nfirst\ndirect: 20.00 [19.90, 20.10]</title>" in text
+    assert "a0.h1@S2\nfirst\ndirect: 20.00 [19.90, 20.10], n = 4</title>" in text
     assert "a0.h1@S2 → a1.h2@END (q,k)" in page.text
     assert [line["data-ends"] for line in lines] == ["0", "0 1", "1"]
-    assert units[0]["aria-label"] == "a0.h1@S2; first; direct: 20.00 [19.90, 20.10]"
+    assert units[0]["aria-label"] == "a0.h1@S2; first; direct: 20.00 [19.90, 20.10], n = 4"
     boxes = re.findall(r'<title>(\S+?)[\n<][^>]*?>?<rect x="(\S+)" y="(\S+)"', text)
     places = {name: (float(x), float(y)) for name, x, y in boxes}
     assert places["a1.h2@END"][1] < places["a0.h1@S2"][1], "layers go upwards"

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from pathdsl import tasks
 from pathdsl.models import bundled
-from pathdsl.tasks import mini_colored_objects, mini_greater_than
+from pathdsl.tasks import mini_colored_objects, mini_greater_than, mini_induction
 from pathdsl.tasks.base import Generator, Row
 from pathdsl.tasks.ioi import NAMES, OBJECTS, PLACES, TEMPLATES
 from pathdsl.tasks.mini_ioi import PATTERN_NAMES, UNSEEN_NAMES, pairs
@@ -27,7 +28,7 @@ GPT2 = SHARED / "models" / "gpt2-tokenizer"
 BUNDLED = (
     "ioi", "mini_ioi", "induction", "frac_prevs", "balance", "two_hop", "ioi_shifted", "ioi_extra",
     "colored_objects", "greater_than", "docstring", "gendered_pronoun", "repeated_tokens", "facts",
-    "mini_colored_objects", "mini_greater_than",
+    "mini_colored_objects", "mini_greater_than", "mini_induction",
 )  # fmt: skip
 CASES = [
     (name, dict(arguments)) for name in BUNDLED for arguments in ({}, *tasks.get(name).examples)
@@ -210,6 +211,25 @@ def test_splits_of_colored_objects_and_of_years_share_nothing() -> None:
             assert row["noun"] in nouns[f"{row['year']:02d}"]
     for of in (mini_colored_objects.pairs, lambda s: {*_flat(mini_greater_than.combinations(s))}):
         assert not set(of("train")) & set(of("test"))
+
+
+@pytest.mark.parametrize("length", [8, 23, 30])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_pairs_of_mini_induction_are_told_by_adjacency_alone(split: str, length: int) -> None:
+    for row in tasks.get("mini_induction").rows(take=100, split=split, length=length):
+        words, other = row["prompt"].split(), row["prompt_other"].split()
+        *line, a = words
+        answer, wrong = row["answer"].strip(), row["wrong"].strip()
+        places = [_at(row, name) for name in ("FIRST", "AFTER", "OTHER_FIRST", "OTHER_AFTER")]
+        assert [places[0], places[1], places[3]] == [a, answer, wrong]
+        assert len(words) == length and [line.count(word) for word in places] == [1] * 4
+        assert (a, answer) in pairwise(line) and (places[2], wrong) in pairwise(line)
+        assert mini_induction.held_out(a, answer) is (split == "test")
+        assert [words.index(w) for w in words] == [other.index(w) for w in other]
+        assert not {*words} & {*other} and {*words, *other} <= {*mini_induction.WORDS}
+        swapped = {a: places[2], places[2]: a}
+        exchanged = [swapped.get(word, word) for word in line]
+        assert row["prompt_exchanged"].split() == [*exchanged, a]
 
 
 def _at(row: Row, name: str) -> str:

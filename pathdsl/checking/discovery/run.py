@@ -56,7 +56,7 @@ from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.prepare import Ready, prepare
 from pathdsl.discover.rows import record_text
-from pathdsl.engine.attribution.cost import attribution_cost
+from pathdsl.engine.attribution.cost import attribution_cost, beginning
 from pathdsl.engine.attribution.units import edge_units
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.proof import unproved
@@ -315,10 +315,13 @@ class _Work:
         task = ready.planner.tasks[self.meant.task]
         size = ready.itemsize(self.meant.task)
         cost = (
-            attribution_cost(asked, layout.shape, task.n_rows, task.n_pos, size)
+            attribution_cost(
+                asked, layout.shape, task.n_rows, task.n_pos, size,
+                beginning(asked, task, layout.shape, size),
+            )
             if asked is not None
             else None
-        )
+        )  # fmt: skip
         scoring = cost.forwards if cost is not None else 0.0
         if asked is not None and cost is None:  # each unit is patched
             scoring = 2.0 + PER_UNIT * units

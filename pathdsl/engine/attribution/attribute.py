@@ -102,7 +102,7 @@ METHODS: dict[str, Method] = {
     ),
     "peap": Method(
         nodes=None, marks=None, edges=crossing.by_crossing,
-        neurons=None, rules=None, whole=False,
+        neurons=None, rules=None, whole=True,
     ),
     "ifr": Method(
         nodes=None, marks=None, edges=flow.by_flow,
@@ -154,8 +154,7 @@ def _attributed(
     if record.effect:
         rules = method.rules or (FROZEN if frozen else PLAIN)
         chunks = Chunks(
-            adapter, task, asked, rules, frozen=frozen, slots=asked.of == "nodes",
-            whole=method.whole, rows=rows,
+            adapter, task, asked, rules, frozen=frozen, whole=method.whole, rows=rows
         )  # fmt: skip
     else:
         chunks = flow.PlainChunks(adapter, task, asked, rows)

@@ -164,7 +164,8 @@ class Chunk:
         for draw in range(self.draws):
             with torch.no_grad():
                 values = self._branch.treated(self._sites, draw)
-            yield Side(self.tape, values, self._sites, at, frozen=self.frozen)
+            slots = self.asked.of == "nodes"
+            yield Side(self.tape, values, self._sites, at, frozen=self.frozen, slots=slots)
 
     def mean_side(self) -> Side:
         """The mean of what components write over the draws."""
@@ -175,7 +176,6 @@ class Chunks:
     """The chunks of a task for one attribution.
 
     `frozen`: whether the task's norms have the reference run's scales in treated runs.
-    `slots`: whether treated queries, keys and values are asked for.
     """
 
     def __init__(
@@ -186,7 +186,6 @@ class Chunks:
         rules: Rules,
         *,
         frozen: bool,
-        slots: bool,
         tick: Callable[[int], Callable[[], None]] = lambda n: lambda: None,
         whole: bool = False,
         rows: int | None = None,
@@ -213,8 +212,8 @@ class Chunks:
         self.step = min(self.step, task.n_rows)
         spec = asked.treated
         want = wanted_keys(
-            adapter, slots=slots, neurons=asked.of == "neurons", constant=spec.how.constant
-        )
+            adapter, neurons=asked.of == "neurons", constant=spec.how.constant
+        )  # fmt: skip
         self.branches = []
         for column, read_here in by_branch.items():
             here = task.branch(column)

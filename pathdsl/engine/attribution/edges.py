@@ -29,7 +29,7 @@ from pathdsl.engine.attribution.readers import LayerReaders, ReaderWeights
 from pathdsl.engine.attribution.sides import Side
 from pathdsl.engine.attribution.tape import Tape, TapeLayer, norm_of
 
-LAYERS_TOGETHER = 3
+LAYERS_TOGETHER = 2
 """Layers whose readers share one product with what senders write: reading that costs more than the
 arithmetic, of which a few per cent are for edges that there are not."""
 
@@ -40,13 +40,16 @@ def by_gradient(chunk: Chunk) -> Tensor:
     """(units, rows, pos) of every edge, or summed over positions (units, rows, 1)."""
     scores = EdgeScores(chunk)
     scores.of_changes([layer.z for layer in chunk.tape.layers], chunk.mean_side())
+    scores.forget_side()
     gradient = chunk.gradient()
     scores.put_final(gradient)
     for layer in reversed(chunk.tape.layers):
         found = layer.inner(gradient)
         readers = scores.readers(layer)
         readers.add(layer, found, 1.0)
-        gradient = scores.put(readers) + layer.past(found)
+        gradient = layer.past(found)
+        chunk.tape.forget_rest(layer.layer)
+        gradient = scores.put(readers) + gradient
     return scores.values
 
 
@@ -186,20 +189,26 @@ class EdgeScores:
         found = found.transpose(0, 1).flatten(0, 1)  # heads, slots
         found = found if self.by_position else found.sum(-1, keepdim=True)
         first, below = self._first[layer], self._below[layer]
-        into = self.values[first + sender : first + len(found) * below : below]
+        into = self._values[first + sender : first + len(found) * below : below]
         into[..., -found.shape[-1] :] += found.double().cpu()
+
+    def forget_side(self) -> None:
+        """Let go of what the changes are made of: there are no others of this reference run."""
+        self._side = None
+        for layer in self.chunk.tape.layers:
+            layer.forget_written()
 
     def along(self, side: Side, runs: Iterable[tuple[Tape, float]]) -> None:
         """Add the scores of gradients that are averaged over runs, each with its share."""
         if self.shape.norm_after_attention:  # the change is another one in each run
             for tape, share in runs:
-                self.of_changes([layer.z for layer in tape.layers], side)
-                self._along([(tape, share)])
+                self._along([(tape, share)], side, [layer.z for layer in tape.layers])
             return
-        self.of_changes([layer.z for layer in side.tape.layers], side)
-        self._along(runs)
+        self._along(runs, side, [layer.z for layer in side.tape.layers])
 
-    def _along(self, runs: Iterable[tuple[Tape, float]]) -> None:
+    def _along(
+        self, runs: Iterable[tuple[Tape, float]], side: Side, heads: Sequence[Tensor]
+    ) -> None:
         final: Tensor | None = None
         layers: list[LayerReaders] = []
         for tape, share in runs:
@@ -211,7 +220,10 @@ class EdgeScores:
                 readers.add(layer, found, share)
                 if layer.layer:  # nothing reads the gradient below the first
                     gradient = layer.before(found)
-            tape.forget()  # before the next one is made
+            if not self.shape.norm_after_attention:
+                tape.forget_rest()
+            del tape, layer, found  # before the next one is made
+        self.of_changes(heads, side)  # in memory after the tapes, not beside them
         if final is not None:
             self.put_final(final)
         for readers in layers:

@@ -26,11 +26,10 @@ __all__ = ["LayerReaders", "ReaderWeights"]
 
 
 class ReaderWeights:
-    """What spreads gradients at heads' inputs over the stream, made once for all chunks."""
+    """What serves the readers of all chunks: offsets of heads' inputs, and memory."""
 
     def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter
-        self._weights: dict[tuple[int, Slot], Tensor | None] = {}
         self._offsets: dict[tuple[int, Slot, int, int], Tensor] = {}
         self._room: dict[str, Tensor] = {}
 
@@ -40,17 +39,6 @@ class ReaderWeights:
         if name not in self._room or self._room[name].numel() < n:
             self._room[name] = like.new_empty(n)
         return self._room[name][:n].view(shape)
-
-    def weight(self, layer: TapeLayer, slot: Slot) -> Tensor | None:
-        """(n_heads, d_head, d): a head's input weight as it reads the stream without its mean,
-        times the norm's scale; None where the input is not affine."""
-        key = layer.layer, slot
-        if key not in self._weights:
-            weight = self.adapter.input_weight(layer.layer, slot)
-            if weight is not None and layer.norm is not None:
-                weight = spread(layer.norm[0], weight)
-            self._weights[key] = None if weight is None else weight.detach().contiguous()
-        return self._weights[key]
 
     def offset(self, layer: TapeLayer, slot: Slot) -> Tensor:
         """(n_heads, 1, pos, d_head): what the biases of norm and projection give of an input."""
@@ -76,7 +64,10 @@ class LayerReaders:
         self.layer = layer.layer
         self.mlp: Tensor | None = None
         self._of = weights
-        self._weights = {slot: weights.weight(layer, slot) for slot in SLOTS}
+        self._norm = None if layer.norm is None else layer.norm[0]
+        self._affine = {
+            slot: weights.adapter.input_weight(layer.layer, slot) is not None for slot in SLOTS
+        }
         rows, pos, d = layer.resid.shape
         self.shape = (len(SLOTS), layer.k.shape[0], rows, pos, d)
         self._narrow: dict[Slot, Tensor] = {}  # (n_heads, rows, pos, d_head)
@@ -98,7 +89,7 @@ class LayerReaders:
                 self._centres.append(centred(module, x))
         for slot in SLOTS:
             gradient = behind_zeros(found.slot(slot), pos)
-            if self._weights[slot] is None:
+            if not self._affine[slot]:
                 wide = layer.at_reader(slot, gradient).mul_(share)
                 self._wide[slot] = self._wide[slot].add_(wide) if slot in self._wide else wide
                 continue
@@ -127,8 +118,7 @@ class LayerReaders:
             if slot in self._wide:
                 of_slot.copy_(self._wide[slot])
                 continue
-            weight = self._weights[slot]
-            assert weight is not None
+            weight = self._weight(slot)
             torch.bmm(self._narrow[slot].flatten(1, 2), weight, out=of_slot.flatten(1, 2))
         if len(self._turned) == len(SLOTS):
             by_run = zip(*(self._turned[slot] for slot in SLOTS), strict=True)
@@ -137,6 +127,13 @@ class LayerReaders:
         for of_slot, slot in zip(into, SLOTS, strict=True):
             if slot in self._turned:
                 self._turn(of_slot, self._turned[slot])
+
+    def _weight(self, slot: Slot) -> Tensor:
+        """(n_heads, d_head, d): a head's input weight as it reads the stream without its mean,
+        times the norm's scale. Made each time: that takes less time than memory."""
+        weight = self._of.adapter.input_weight(self.layer, slot)
+        assert weight is not None
+        return weight.detach() if self._norm is None else spread(self._norm, weight)
 
     def _turn(self, into: Tensor, numbers: list[Tensor]) -> None:
         """Take each run's stream off, as often as its numbers say: from (heads, rows, pos, d) by

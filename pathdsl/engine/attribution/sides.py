@@ -18,15 +18,14 @@ from pathdsl.plan.masks import TRUE
 __all__ = ["Side", "mean_side", "wanted_keys"]
 
 
-def wanted_keys(adapter: Adapter, *, slots: bool, neurons: bool, constant: bool) -> dict[Key, int]:
+def wanted_keys(adapter: Adapter, *, neurons: bool, constant: bool) -> dict[Key, int]:
     """The values of plain runs that a `Side` is made of, at every token.
 
-    `slots`: those that queries, keys and values need; `neurons`: hidden units. Queries, keys and
-    values of a run are those of a forward from its `input`, in which the rest is seen, too.
+    `neurons`: whether hidden units are. What is no constant is a forward from its `input`.
     """
     shape = adapter.shape
     keys: list[Key] = [("input", 0)]
-    if slots and not constant:
+    if not neurons and not constant:
         return dict.fromkeys(keys, TRUE)
     for layer in range(shape.n_layers):
         keys.append(("head", layer))
@@ -54,8 +53,10 @@ class Side:
         at: Tensor | None,
         *,
         frozen: bool,
+        slots: bool,
     ) -> None:
-        """`at`: (rows, pos) bool, where a constant is the treated value; None for everywhere."""
+        """`at`: (rows, pos) bool, where a constant is the treated value; None for everywhere.
+        `slots`: whether queries, keys and values are asked for."""
         self.tape, self.adapter, self.frozen = tape, tape.adapter, frozen
         row = torch.from_numpy(sites.rows_of(TRUE))
         place = torch.from_numpy(sites.positions_of(TRUE))
@@ -78,7 +79,7 @@ class Side:
         self._inputs: list[tuple[Tensor, Tensor, Tensor]] = []
         self._streams: list[Tensor] | None = None
         if ("head", 0) not in values.values:
-            self._run(tape)
+            self._run(tape, slots)
             return
         self.z = [padded(("head", each.layer), each.z) for each in tape.layers]
         self.out: list[Tensor | None] = [
@@ -91,7 +92,7 @@ class Side:
                 values.values["hidden", each.layer] = kept[:, :-1]  # the last is the bias
                 self.hidden.append(padded(("hidden", each.layer), each.hidden()))
 
-    def _run(self, tape: Tape) -> None:
+    def _run(self, tape: Tape, slots: bool) -> None:
         """Every value of a forward from the values of `input`."""
         streams = [self.input]
         self.z, self.out = [], []
@@ -100,10 +101,10 @@ class Side:
             self.out.append(each.out)
             if self.frozen:
                 streams.append(each.after)
-            else:
+            elif slots:
                 self._inputs.append(each.inputs)
         # A norm behind heads is the reader's, whose scale is the reference's: `streams` adds up.
-        if not self.adapter.shape.norm_after_attention:
+        if self.frozen and not self.adapter.shape.norm_after_attention:
             self._streams = streams
 
     @property

@@ -362,6 +362,16 @@ class TapeLayer:
         for name in ("_norm", "_slots", "_pattern", "_mix", "_write", "_mlp"):
             delattr(self, name)
 
+    def forget_written(self) -> None:
+        """Let go of what heads and MLP write; the way back does not read it."""
+        del self.z, self.out
+
+    def forget_rest(self) -> None:
+        """Let go of the way back and of all other values."""
+        self.forget()
+        for name in ("resid", "norm", "q", "k", "v", "keys", "values", "pattern", "read", "after"):
+            delattr(self, name)
+
     def slot(self, slot: Slot) -> Tensor:
         """Queries, keys or values, (n_heads, rows, pos, d_head)."""
         return {"q": self.q, "k": self.k, "v": self.v}[slot]
@@ -427,6 +437,12 @@ class Tape:
         self.forgotten = True
         for one in self.layers if layer is None else [self.layers[layer]]:
             one.forget()
+
+    def forget_rest(self, layer: int | None = None) -> None:
+        """Let go of all but what heads and MLPs write, of one layer or of all."""
+        self.forgotten = True
+        for one in self.layers if layer is None else [self.layers[layer]]:
+            one.forget_rest()
 
     def backward(self, final: Tensor) -> Iterator[LayerGradients]:
         """The gradients of every layer from that at `final`, the last layer first."""

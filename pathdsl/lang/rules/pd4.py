@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathdsl.lang.rules.page import Page
 from pathdsl.lang.rules.pd4_formats import PAGES as FORMAT_PAGES
+from pathdsl.lang.rules.pd4_init import PAGES as INIT_PAGES
 from pathdsl.lang.rules.pd4_scores import PAGES as SCORE_PAGES
 from pathdsl.lang.rules.sample import CIRCUIT, MODEL, TASK, sample, whole
 
 PAGES: tuple[Page, ...] = (
     *SCORE_PAGES,
     *FORMAT_PAGES,
+    *INIT_PAGES,
     Page(
         code="PD401",
         name="mixed-units",

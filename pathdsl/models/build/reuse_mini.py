@@ -16,7 +16,6 @@ this script. Weights are stored as float16, half the size, and computed with in 
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from pathlib import Path
 
@@ -24,7 +23,12 @@ import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from pathdsl.models.build.reuse_mini_data import SEED, batch, build_tokenizer
-from pathdsl.models.build.training import CONTEXT, WIDTH, descend, optimizer_of, small_gpt2
+from pathdsl.models.build.training import (
+    descend,
+    optimizer_of,
+    rotating_positions,
+    small_gpt2,
+)
 from pathdsl.tasks import get
 
 __all__ = ["CHECKPOINTS", "STEPS", "accuracy", "kind_of", "start", "train"]
@@ -81,11 +85,7 @@ def start(vocabulary: int) -> GPT2LMHeadModel:
     """The model before the first step."""
     torch.manual_seed(SEED)
     model = small_gpt2(vocabulary)
-    # A look at the token before is then one rotation for all places, and is found at once.
-    steps = torch.exp(torch.arange(WIDTH // 2) * (-math.log(200.0) * 2 / WIDTH))
-    angles = torch.arange(CONTEXT)[:, None] * steps
-    with torch.no_grad():
-        model.transformer.wpe.weight.copy_(0.112 * torch.cat([angles.sin(), angles.cos()], 1))
+    rotating_positions(model)
     return model
 
 

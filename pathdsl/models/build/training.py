@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -10,7 +11,9 @@ from tokenizers.pre_tokenizers import Split
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-__all__ = ["CONTEXT", "WIDTH", "descend", "optimizer_of", "small_gpt2", "word_level"]
+__all__ = [
+    "CONTEXT", "WIDTH", "descend", "optimizer_of", "rotating_positions", "small_gpt2", "word_level",
+]  # fmt: skip
 
 CONTEXT = 64
 WIDTH = 128
@@ -36,15 +39,17 @@ def word_level(splitter: Split, words: Iterable[str]) -> PreTrainedTokenizerFast
     )
 
 
-def small_gpt2(vocabulary: int) -> GPT2LMHeadModel:
-    """Four layers of four heads, without dropout, as torch's seed has it."""
+def small_gpt2(
+    vocabulary: int, *, layers: int = 4, width: int = WIDTH, inner: int = 256
+) -> GPT2LMHeadModel:
+    """Layers of four heads, without dropout, as torch's seed has it; `inner`: width of MLPs."""
     config = GPT2Config(
         vocab_size=vocabulary,
         n_positions=CONTEXT,
-        n_embd=WIDTH,
-        n_layer=4,
+        n_embd=width,
+        n_layer=layers,
         n_head=4,
-        n_inner=256,
+        n_inner=inner,
         initializer_range=0.08,
         resid_pdrop=0.0,
         embd_pdrop=0.0,
@@ -54,6 +59,18 @@ def small_gpt2(vocabulary: int) -> GPT2LMHeadModel:
         pad_token_id=SPECIAL.index("<pad>"),
     )
     return GPT2LMHeadModel(config)
+
+
+def rotating_positions(model: GPT2LMHeadModel) -> None:
+    """Positions begin as sines and cosines; they are trained like all else.
+
+    A look at the token before is then one rotation for all places, and is found at once.
+    """
+    width, places = model.config.n_embd, model.config.n_positions
+    steps = torch.exp(torch.arange(width // 2) * (-math.log(200.0) * 2 / width))
+    angles = torch.arange(places)[:, None] * steps
+    with torch.no_grad():
+        model.transformer.wpe.weight.copy_(0.112 * torch.cat([angles.sin(), angles.cos()], 1))
 
 
 def optimizer_of(model: GPT2LMHeadModel, rate: float) -> torch.optim.Optimizer:

@@ -10,7 +10,7 @@ Made from the JSON object alone, so that a report can be written anywhere and at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
 
 __all__ = [
-    "FileContent", "Formula", "content_of", "contents", "headline", "judged", "provenance",
+    "FileContent", "Formula", "content_of", "contents", "headline", "judged", "overview",
+    "provenance",
 ]  # fmt: skip
 
 
@@ -55,8 +56,9 @@ class Formula(NamedTuple):
 class FileContent:
     """Everything that a report says of one file; texts are "" where there is nothing to say.
 
-    `tone` is good, open or bad. `faults` are the objects of diagnostics with a `place`. `stated`
-    are quantities and claims as formulas. `noise` says what `0` means. `provenance` says that
+    `tone` is good, open or bad. `faults` are the objects of diagnostics with a `place`, and
+    `fault_counts` says how many there are by severity, `1 warning`. `stated` are quantities and
+    claims as formulas. `noise` says what `0` means. `provenance` says that
     the numbers were read and not found, "" for those of a check made now.
     `path_sets` are those that claims are about, and `made_of` names and texts of the declarations
     that they are made of. `other_weights` says that the lock beside the file is of other weights.
@@ -78,6 +80,12 @@ class FileContent:
         self.scope = list(_scope(file))
         self.replaced = replaced_text(file["replaced"])
         self.faults = [_fault(fault) for fault in file["diagnostics"]]
+        severities = [fault["severity"] for fault in self.faults]
+        self.fault_counts = [
+            (kind, many(severities.count(kind), kind))
+            for kind in ("error", "warning")
+            if kind in severities
+        ]
         self.claims = [ClaimContent(claim, file, rounding) for claim in file["claims"]]
         self.path_sets = path_set_rows(file)
         self.made_of = [(one["name"], one["text"]) for one in file.get("made_of", ())]
@@ -187,6 +195,14 @@ def headline(file: Object) -> str:
 def no_claims(quantities: int) -> str:
     """`6 quantities, no claims`; `no claims` where there is nothing at all."""
     return f"{many(quantities, 'quantity', 'quantities')}, no claims" if quantities else "no claims"
+
+
+def overview(files: Sequence[FileContent]) -> str:
+    """`3 files, 17 claims: 14 supported, 3 refuted as expected`."""
+    claims = [claim for file in files for claim in file.claims]
+    texts = [text for _, text in counted((c.verdict, c.as_expected) for c in claims)]
+    said = f"{many(len(files), 'file')}, {many(len(claims), 'claim')}"
+    return f"{said}: {', '.join(texts)}" if texts else said
 
 
 def judged(count: int, declared: int) -> str:

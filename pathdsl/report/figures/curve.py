@@ -43,7 +43,7 @@ def curve_svg(curve: CurveContent, prefix: str) -> Markup:
 
     title = f"faithfulness by size: {curve.title}"
     parts = [
-        f'<svg class="curve" xmlns="http://www.w3.org/2000/svg" role="img" '
+        f'<svg class="curve" xmlns="http://www.w3.org/2000/svg" role="group" '
         f'aria-labelledby="{escape(prefix)}-title" width="{WIDE:.0f}" height="{TALL:.0f}" '
         f'viewBox="0 0 {WIDE:.0f} {TALL:.0f}" font-family="system-ui, DejaVu Sans, sans-serif" '
         f'font-size="{SIZE}">',
@@ -97,10 +97,13 @@ def _step(span: float) -> float:
 
 
 def _marks(points: list[tuple[float, float, str]]) -> Iterator[str]:
-    for a, b, told in points:
+    """Dots that can be pointed at, as cells of sweeps can; the clear ring is for fingers."""
+    for i, (a, b, told) in enumerate(points):
         yield (
-            f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{LINE}"><title>{escape(told)}</title>'
-            "</circle>"
+            f'<g class="cell" data-panel="0" data-at="0 {i}" tabindex="{-1 if i else 0}" '
+            f'role="img" aria-label="{escape(told)}"><title>{escape(told)}</title>'
+            f'<circle cx="{a:.1f}" cy="{b:.1f}" r="11" fill="#ffffff" fill-opacity="0"/>'
+            f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{LINE}"/></g>'
         )
 
 

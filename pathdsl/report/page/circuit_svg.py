@@ -37,6 +37,8 @@ def unit_rows(drawing: Object, file: Object) -> Iterator[Object]:
 
     def add(unit: str, name: str, one: Object) -> None:
         numbers = Measured(one, noise).numbers
+        if one.get("n"):
+            numbers += f", n = {one['n']:,}"
         effects.setdefault(unit, []).append((name, numbers))
 
     for one in (*file["quantities"], *file["claims"]):
@@ -156,7 +158,7 @@ class _Picture:
             end = self.starts[following[0]] - EDGE / 2 if following else self.width - 6
             if i % 2 == 0:
                 yield (
-                    f'<rect x="{x:.1f}" y="{TITLE + 26:.0f}" width="{end - x:.1f}" '
+                    f'<rect class="band" x="{x:.1f}" y="{TITLE + 26:.0f}" width="{end - x:.1f}" '
                     f'height="{self.base - TITLE - 30:.1f}" fill="#f1f4f7"/>'
                 )
             name = "any position" if at is None else f"@{at}"
@@ -168,8 +170,8 @@ class _Picture:
             yield f'<text class="layer" x="2" y="{(top + bottom) / 2 + 1:.1f}">L{layer}</text>'
         for y, name in ((TITLE - 20, "logits"), (self.base, "input")):
             yield (
-                f'<rect x="{self.left:.0f}" y="{y:.1f}" width="{self.width - self.left - 6:.1f}" '
-                f'height="22" rx="3" fill="#d5dce3"/>'
+                f'<rect class="bar" x="{self.left:.0f}" y="{y:.1f}" '
+                f'width="{self.width - self.left - 6:.1f}" height="22" rx="3" fill="#d5dce3"/>'
                 f'<text class="end" x="{(self.left + self.width - 6) / 2:.1f}" y="{y + 15:.1f}" '
                 f'text-anchor="middle">{name}</text>'
             )

@@ -8,28 +8,38 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from pathlib import PurePosixPath
 
 from markupsafe import Markup, escape
 
 from pathdsl.lang.visible import token_text, visible
-from pathdsl.report.content.file import FileContent
+from pathdsl.report.content.file import FileContent, overview
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.families import families_of, family_text
 from pathdsl.report.figures.curve import curve_svg
+from pathdsl.report.figures.grid import LONGEST_NAME
 from pathdsl.report.figures.svg import picture_svg
 from pathdsl.report.formulas.safe_mathml import plain_mathml
 from pathdsl.report.page.circuit_svg import circuit_svg, claims_by_unit, colours, unit_rows
 from pathdsl.report.page.forest import strips
 from pathdsl.report.page.template import rendered, text_of
 
-__all__ = ["claim_key", "html", "html_referee"]
+__all__ = ["claim_key", "html", "html_pages", "html_referee", "page_names"]
+
+
+INDEX = "index.html"
 
 
 def html(result: Object, checked: bool) -> str:
-    """The page of all files, `checked` now or read; equal objects give equal texts."""
-    return _written(result, checked, alone=False)
+    """The page of all files, `checked` now or read; equal objects give equal texts.
+
+    Of several files it begins with an index of them.
+    """
+    files = result["files"]
+    links = [f"#f{number}" for number in range(1, len(files) + 1)]
+    return _written(result, checked, index=links if len(files) > 1 else [])
 
 
 def html_referee(result: Object, checked: bool) -> str:
@@ -37,7 +47,55 @@ def html_referee(result: Object, checked: bool) -> str:
     return _written(result, checked, alone=True)
 
 
-def _written(result: Object, checked: bool, *, alone: bool) -> str:
+def html_pages(result: Object, checked: bool) -> Iterator[tuple[str, str]]:
+    """Names and texts of the pages of a folder: `index.html`, and one for each file.
+
+    Links between them are names alone, so that the folder can be moved.
+    """
+    names = page_names([file["path"] for file in result["files"]])
+    yield INDEX, _written(result, checked, index=names, pages=True)
+    for name, file in zip(names, result["files"], strict=True):
+        yield name, _written({**result, "files": [file]}, checked, back=INDEX)
+
+
+def page_names(paths: Sequence[str]) -> list[str]:
+    """A name for the page of each file, from its path below the folder that all are in.
+
+    Letters, digits, `_`, `.` and `-` alone, whatever a stranger's result says, and each once, also
+    where a disk does not tell capitals.
+
+    >>> page_names(["a/ioi.circuit", "a/b/ioi.circuit"])
+    ['ioi.html', 'b-ioi.html']
+    """
+    parts = [PurePosixPath(path.replace("\\", "/")).parts for path in paths]
+    levels = [len(set(level)) for level in zip(*(one[:-1] for one in parts), strict=False)]
+    shared = next((i for i, count in enumerate(levels) if count > 1), len(levels))
+    taken, names = {INDEX}, []
+    for one in parts:
+        words = "-".join(one[shared:]).removesuffix(".circuit")
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", words)[:LONGEST_NAME].strip("_-") or "file"
+        name, number = f"{stem}.html", 2
+        while name.lower() in taken:
+            name, number = f"{stem}-{number}.html", number + 1
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def _written(
+    result: Object,
+    checked: bool,
+    *,
+    alone: bool = False,
+    index: Sequence[str] = (),
+    pages: bool = False,
+    back: str = "",
+) -> str:
+    """One page. `index` are links to the files, which stand in `pages` of their own or below it.
+
+    `back` is the page that lists this one; `alone` is as in `_article`.
+    """
+    contents = [FileContent(file, checked=checked) for file in result["files"]]
     style, script = (text_of(f"report.{end}").strip() for end in ("css", "js"))
     policy = (
         f"default-src 'none'; style-src {_allowed(style)}; script-src {_allowed(script)}; "
@@ -47,10 +105,18 @@ def _written(result: Object, checked: bool, *, alone: bool) -> str:
         "report.html.jinja",
         {
             "families": [(family_text(one), one["claims"]) for one in families_of(result["files"])],
-            "articles": [
-                _article(file, number, checked, alone=alone)
-                for number, file in enumerate(result["files"], 1)
+            "articles": []
+            if pages
+            else [
+                _article(file, content, number, alone=alone)
+                for number, (file, content) in enumerate(
+                    zip(result["files"], contents, strict=True), 1
+                )
             ],
+            "index": list(zip(contents, index, strict=True)) if index else [],
+            "overview": overview(contents),
+            "pages": pages,
+            "back": back,
             # Both are the package's own texts, not data.
             "style": Markup(style),
             "script": Markup(script),
@@ -73,15 +139,16 @@ def claim_key(file: int, claim: int) -> str:
     return f"f{file}c{claim}"
 
 
-def _article(file: Object, number: int, checked: bool, *, alone: bool) -> Object:
+def _article(file: Object, content: FileContent, number: int, *, alone: bool) -> Object:
     """One file for the template; a claim comes with its key in links and its forest plot.
 
     `alone`: for the section for a referee, which draws nothing.
     """
-    content = FileContent(file, checked=checked)
     if alone:
         return {"content": content}
     keys = [claim_key(number, i) for i in range(1, len(content.claims) + 1)]
+    stated = {family.name: family.statement for family in content.quantities}
+    stated |= {claim.declared: claim.statement for claim in content.claims}
     first = file.get("drawing")  # alone in a result of before there were several
     drawings = file.get("drawings") or ([first] if first else [])
     return {
@@ -97,7 +164,11 @@ def _article(file: Object, number: int, checked: bool, *, alone: bool) -> Object
         ],
         "left_out": file.get("drawings_left_out", 0),
         "sweeps": [
-            {"picture": one, "svg": picture_svg(one, f"sweep{number}-{i}")}
+            {
+                "picture": one,
+                "svg": picture_svg(one, f"sweep{number}-{i}"),
+                "statements": [stated[name] for name in one.names if stated.get(name)],
+            }
             for i, one in enumerate(content.pictures, 1)
         ],
     }
@@ -116,8 +187,12 @@ def _drawing(drawing: Object, file: Object, keys: Sequence[str], prefix: str) ->
 
 
 def _breaks(name: str) -> Markup:
-    """A name that may break before its member and its position, and elsewhere only if it must."""
-    return Markup(re.sub(r"(\[|@)", r"<wbr>\1", str(escape(visible(name)))))
+    """A name that may break before its member and its position, a path behind its folders.
+
+    Elsewhere it breaks only if it must.
+    """
+    told = re.sub(r"(\[|@)", r"<wbr>\1", str(escape(visible(name))))
+    return Markup(re.sub(r"(?<!<)/", "/<wbr>", told))
 
 
 def _allowed(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pathdsl.engine.store.prune import Contents, Kept, Pruned
 from pathdsl.report.numbers import many, size_text
-from pathdsl.report.text.style import View, clip, table
+from pathdsl.report.text.style import View, clip, fit, table
 
 __all__ = ["contents_object", "info_text", "list_text", "pruned_object", "pruned_text"]
 
@@ -48,7 +48,7 @@ def list_text(contents: Contents, view: View) -> str:
     rows = [head, *(_row(blob, view) for blob in contents.blobs)]
     lines = table(rows, right=(1, 2, 3))
     lines[0] = view.faint(lines[0])
-    return "\n".join(lines) + "\n"
+    return fit("\n".join(lines), view) + "\n"
 
 
 def _row(blob: Kept, view: View) -> list[str]:
@@ -58,7 +58,7 @@ def _row(blob: Kept, view: View) -> list[str]:
         f"{blob.runs:,}",
         "unfinished" if blob.unfinished else f"{len(blob.labels):,}",
         _when(blob.used),
-        clip(blob.task, 30),
+        blob.task if view.everything else clip(blob.task, 30),
         blob.model if view.everything else clip(blob.model, 40),
     ]
 

@@ -27,7 +27,7 @@ from pathdsl.report.text.claims import claim_block, claim_line
 from pathdsl.report.text.curves import curves_block
 from pathdsl.report.text.path_sets import path_sets_block
 from pathdsl.report.text.quantities import quantities_block
-from pathdsl.report.text.style import TONES, View, paragraph, table
+from pathdsl.report.text.style import TONES, View, fit, paragraph, table
 from pathdsl.score.results import ClaimResult
 
 __all__ = ["CheckText", "closing", "comparison_line", "report", "summary_line", "verdicts"]
@@ -62,17 +62,18 @@ class CheckText(Document):
         families = [
             paragraph(family_text(one), view, "", "  ") + "\n" for one in families_of(self._files)
         ]
-        return visible(closing(self._codes, view) + "".join(families))
+        return visible(fit(closing(self._codes, view), view) + "".join(families))
 
 
 def report(outcome: FileOutcome, view: View) -> str:
     """The report of one file; ends in a line break."""
     content = content_of(outcome)
     parts = [_header(outcome, content, view)]
+    faults = ""
     if outcome.diagnostics:
         style: Literal["full", "concise"] = "concise" if view.concise else "full"
         faults = render(outcome.diagnostics, outcome.sources, style=style, colour=view.colour)
-        parts.append(faults.rstrip())
+        parts.append(faults := faults.rstrip())
     if content.path_sets and not view.quiet:
         parts.append(path_sets_block(content, view))
     if content.quantities and not (view.quiet and content.claims):
@@ -89,7 +90,9 @@ def report(outcome: FileOutcome, view: View) -> str:
     if outcome.judgement is not None and not view.quiet:
         parts += [part for part in (_checks(content, view), _method(content, view)) if part]
     parts.append(summary_line(outcome, view))
-    return visible("\n\n".join(parts) + "\n")
+    # Faults keep the lines of the file that they show.
+    fitted = [part if part is faults else fit(part, view) for part in parts]
+    return visible("\n\n".join(fitted) + "\n")
 
 
 def closing(codes: Sequence[ExitCode], view: View) -> str:
@@ -113,7 +116,7 @@ def comparison_line(comparison: Comparison | None, view: View) -> str:
     if comparison is None:
         return ""
     text = f"lock: {summary(comparison)}"
-    return view.paint(text, "red" if comparison.drifted else "green") + "\n"
+    return view.paint(fit(text, view), "red" if comparison.drifted else "green") + "\n"
 
 
 def _header(outcome: FileOutcome, content: FileContent, view: View) -> str:

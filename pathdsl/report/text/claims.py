@@ -47,7 +47,7 @@ def claim_block(claim: ClaimContent, view: View) -> str:
     if claim.members and (claim.decided or not brief):
         lines.append(members_block(claim, view, _INDENT, brief=brief))
     if claim.parts:
-        lines += [f"{_INDENT}{claim.parts_title}:", *_parts(claim)]
+        lines += [f"{_INDENT}{claim.parts_title}:", *_parts(claim, view)]
     if claim.instead:
         lines.append(view.faint(paragraph(claim.instead, view, _INDENT, "  ")))
     lines += [view.faint(paragraph(note, view, _INDENT, "  ")) for note in claim.notes]
@@ -75,11 +75,17 @@ def members_block(number: WorstOf, view: View, indent: str, *, brief: bool = Fal
     """
     members, title = number.members, f"{indent}{number.members_title}:"
     if brief or len(members) == 1:
-        return f"{title} {clip(members[0].name, view.width - len(title) - 1)}"
+        name = members[0].name
+        shown = name if view.everything else clip(name, view.width - len(title) - 1)
+        return f"{title} {shown}"
     kept = members if view.everything or len(members) <= MEMBERS + 1 else members[:MEMBERS]
     room = max(20, view.width - len(indent) - 34)
-    rows = [[f"{indent}  {clip(one.name, room)}", one.estimate, one.interval] for one in kept]
-    lines = [title, *table(rows, right=(1,))]
+    names = [one.name if view.everything else clip(one.name, room) for one in kept]
+    rows = [
+        [f"{indent}  {name}", one.estimate, one.interval]
+        for name, one in zip(names, kept, strict=True)
+    ]
+    lines = [title, *table(rows, right=(1,), width=view.width)]
     if len(kept) < len(members):
         lines.append(f"{indent}  … {len(members) - len(kept)} more; `--all` shows them")
     return "\n".join(lines)
@@ -99,13 +105,20 @@ def _numbers(claim: ClaimContent) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def _parts(claim: ClaimContent) -> list[str]:
+def _prompt(row: PromptRow, room: int, view: View) -> str:
+    """Its last words, which the model reads on; with `--all` the whole of it."""
+    if view.everything:
+        return " ".join(row.prompt.split())
+    return clip(row.prompt, room, keep_end=True)
+
+
+def _parts(claim: ClaimContent, view: View) -> list[str]:
     """The claim by the values of a label, in columns."""
     cells = [
         [f"{_INDENT}  {part.value}", part.estimate, part.interval, f"n = {part.n}", part.remark]
         for part in claim.parts
     ]
-    return table(cells, right=(1,))
+    return table(cells, right=(1,), width=view.width)
 
 
 def _prompts(rows: Sequence[PromptRow], view: View) -> list[str]:
@@ -116,7 +129,7 @@ def _prompts(rows: Sequence[PromptRow], view: View) -> list[str]:
         [
             f"{_INDENT}  {row.row_id}",
             row.value,
-            view.faint(clip(row.prompt, room, keep_end=True)),
+            view.faint(_prompt(row, room, view)),
         ]
         for row in kept
     ]

@@ -19,6 +19,7 @@ def curves_block(curves: Sequence[CurveContent], view: View) -> str:
         head, *rows = table(
             [[f"    {first}", *others], *([f"    {c[0]}", *c[1:]] for c in _cells(curve))],
             right=(1, 2, 4),
+            width=view.width,
         )
         lines += [view.faint(head), *rows]
     return "\n".join(lines)

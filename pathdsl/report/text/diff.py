@@ -13,7 +13,7 @@ from pathdsl.checking.diff.scores import Scored
 from pathdsl.lang.program import Program
 from pathdsl.report.data.result import Object, diagnostic_object, fields_of
 from pathdsl.report.numbers import many, pair, share_text, shown
-from pathdsl.report.text.style import View, paragraph, table
+from pathdsl.report.text.style import View, fit, paragraph, table
 
 __all__ = ["Side", "diff_object", "diff_text"]
 
@@ -60,7 +60,8 @@ def diff_text(a: Side, b: Side, found: Difference, view: View) -> str:
     lines += [f"   both on {a.models}"] if same else []
     if found.graph:
         lines.append(f"   on the graph of {found.graph}")
-    return "\n".join([*lines, "", *_graphs(found, view), "", *_scores(found, view)]) + "\n"
+    told = "\n".join([*lines, "", *_graphs(found, view), "", *_scores(found, view)])
+    return fit(told, view) + "\n"
 
 
 def _graphs(found: Difference, view: View) -> list[str]:

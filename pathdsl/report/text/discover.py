@@ -13,7 +13,7 @@ from pathdsl.errors import Diagnostic
 from pathdsl.report.data.result import diagnostic_object
 from pathdsl.report.numbers import many, size_text
 from pathdsl.report.text.check import verdicts
-from pathdsl.report.text.style import View, paragraph, table
+from pathdsl.report.text.style import View, fit, paragraph, table
 from pathdsl.score.results import PointResult, QuantityResult
 
 __all__ = ["discovery_object", "discovery_text", "forecast_text"]
@@ -54,7 +54,7 @@ def forecast_text(forecast: Forecast, view: View) -> str:
     lines.append(f"  memory    at most {size_text(forecast.memory)} beside the weights")
     written = ", ".join(f"{name} {what}" for name, what in forecast.places.items())
     lines.append(f"  writes    {written}")
-    return "\n".join(lines) + "\n\n"
+    return fit("\n".join(lines), view) + "\n\n"
 
 
 def discovery_text(found: Discovery, view: View) -> str:
@@ -79,7 +79,7 @@ def discovery_text(found: Discovery, view: View) -> str:
     lines += [line for part in _parts(found, view) for line in ("", *part)]
     lines += ["", view.heading("Judged on rows that found nothing of it"), *_judged(found, view)]
     lines += ["", f"wrote {', '.join(found.written)} ({found.seconds:.1f} s)"]
-    return "\n".join(lines) + "\n"
+    return fit("\n".join(lines), view) + "\n"
 
 
 def _faithfulness(found: Discovery) -> list[str]:

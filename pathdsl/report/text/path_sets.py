@@ -23,10 +23,13 @@ def path_sets_block(content: FileContent, view: View) -> str:
     rows = content.path_sets
     kept = rows if view.everything or len(rows) <= MOST + 1 else rows[:MOST]
     cells = [[f"  {clip(row.title, NAME)}", row.size] for row in kept]
-    lines, told = [view.heading("Path sets")], table(cells)
-    size = max(map(len, told))
+    lines, told = [view.heading("Path sets")], table(cells, width=view.width)
+    size = max(len(line.rpartition("\n")[2]) for line in told)
     for line, row in zip(told, kept, strict=True):
-        lines.append(f"{line:<{size}}  {clip(row.claims, max(16, view.width - size - 2))}".rstrip())
+        room = max(16, view.width - size - 2)
+        claims = row.claims if view.everything else clip(row.claims, room)
+        above, end, last = line.rpartition("\n")
+        lines.append(f"{above}{end}{last:<{size}}  {claims}".rstrip())
         if text := _definition(row):
             short = paragraph(text, view, _INDENT, "  ")
             if not view.everything:

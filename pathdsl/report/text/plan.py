@@ -19,7 +19,7 @@ from pathdsl.plan.outputs import Plan, ends_of
 from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, parts_of
 from pathdsl.report.data.result import diagnostic_object
 from pathdsl.report.numbers import many, plain, replaced_text, rows_text, size_text
-from pathdsl.report.text.style import View, clip, paragraph, table
+from pathdsl.report.text.style import View, clip, fit, paragraph, table
 
 __all__ = ["Sharing", "plan_object", "plan_report", "sharing"]
 
@@ -93,7 +93,7 @@ def plan_report(outcome: PlanOutcome, view: View) -> str:
             f"beyond the runs above at most {outcome.later_runs:,} more"
         )
         lines += ["", paragraph(text, view, "  ", "  ")]
-    return "\n".join(lines) + "\n\n"
+    return fit("\n".join(lines), view) + "\n\n"
 
 
 def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
@@ -136,8 +136,9 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
     for name, outputs in shown:
         times = f"  ×{len(outputs)}" if len(outputs) > 1 else ""
         each = [sum(column) for column in zip(*outputs, strict=True)]
-        rows.append([f"  {clip(name, room)}{times}", *(f"{n:,}" for n in each)])
-    body = table(rows, right=(1, 2))
+        cut = name if view.everything else clip(name, room)
+        rows.append([f"  {cut}{times}", *(f"{n:,}" for n in each)])
+    body = table(rows, right=(1, 2), width=view.width)
     lines += ["", view.faint(body[0]), *body[1:]]
     rest = sum(len(outputs) for outputs in list(alike.values())[len(shown) :])
     if rest:

@@ -50,7 +50,7 @@ def quantities_block(quantities: Sequence[QuantityFamily], view: View) -> str:
                 text = f"    … {hide + 1} between; `--all` shows them"
                 after[len(rows) - 1] = [view.faint(text)]
     titles = ["  name", "unit", "estimate", "95% interval", "n"]
-    body = table([titles, *rows], right=(2, 4))
+    body = table([titles, *rows], right=(2, 4), width=view.width)
     lines = [view.heading("Quantities"), view.faint(body[0])]
     for i, line in enumerate(body[1:]):
         lines += [before[i]] if i in before else []

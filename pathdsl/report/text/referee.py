@@ -13,7 +13,7 @@ from typing import Any
 from pathdsl.lang.visible import visible
 from pathdsl.report.content.file import FileContent, contents
 from pathdsl.report.content.referee import Point, RefereeSection
-from pathdsl.report.text.style import TONES, View, clip, paragraph
+from pathdsl.report.text.style import TONES, View, clip, fit, paragraph
 
 __all__ = ["referee"]
 
@@ -28,7 +28,7 @@ def referee(result: Mapping[str, Any], checked: bool, view: View | None = None) 
     """The section of every file of a result, `checked` now or read."""
     used = view or View()
     blocks = [_file(content, used) for content in contents(result, checked=checked)]
-    return visible("\n\n".join(blocks) + "\n")
+    return visible(fit("\n\n".join(blocks), used) + "\n")
 
 
 def _file(content: FileContent, view: View) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathdsl.checking.robustness import ClaimRobustness, Judged, Robustness
 from pathdsl.report.data.result import Object, diagnostic_object, fields_of
 from pathdsl.report.numbers import many, pair, shown, wanted_text
-from pathdsl.report.text.style import View, paragraph, table
+from pathdsl.report.text.style import View, fit, paragraph, table
 from pathdsl.score.results import ClaimResult, Verdict
 
 __all__ = ["numbers", "robustness_object", "robustness_report", "stated"]
@@ -38,7 +38,7 @@ def robustness_report(robustness: Robustness, silent: Mapping[str, str], view: V
         lines += ["", view.heading("Choices that change nothing here")]
         lines += [paragraph(f"{axis}: {why}", view, "  ", "  ") for axis, why in silent.items()]
     lines += ["", _summary(robustness)]
-    return "\n".join(lines) + "\n"
+    return fit("\n".join(lines), view) + "\n"
 
 
 def stated(claim: ClaimResult) -> str:

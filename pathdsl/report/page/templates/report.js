@@ -21,9 +21,17 @@ for (const drawn of document.querySelectorAll(".drawn")) {
     told.textContent = still;
     for (const edge of edges) edge.classList.remove("dim");
   };
+  for (const edge of edges) {
+    edge.addEventListener("mouseenter", () => {
+      told.classList.add("live");
+      told.textContent = edge.querySelector("title").textContent;
+    });
+    edge.addEventListener("mouseleave", rest);
+  }
   for (const unit of units) {
     unit.addEventListener("mouseenter", () => show(unit));
     unit.addEventListener("focus", () => show(unit));
+    unit.addEventListener("click", () => unit.focus());
     unit.addEventListener("mouseleave", rest);
     unit.addEventListener("blur", () => setTimeout(rest));
   }
@@ -59,8 +67,15 @@ for (const pictured of document.querySelectorAll(".pictured")) {
     }
     return best;
   };
+  // One cell of a picture takes the keyboard: the last that was gone to.
+  const reach = (cell) => {
+    for (const other of cells) other.setAttribute("tabindex", "-1");
+    cell.setAttribute("tabindex", "0");
+    cell.focus();
+  };
   cells.forEach((cell, i) => {
     cell.addEventListener("mouseenter", () => tell(cell));
+    cell.addEventListener("click", () => reach(cell));
     cell.addEventListener("mouseleave", rest);
     cell.addEventListener("focus", () => tell(cell));
     cell.addEventListener("blur", () => setTimeout(rest));
@@ -69,9 +84,7 @@ for (const pictured of document.querySelectorAll(".pictured")) {
       event.preventDefault();
       const to = cells[next(i, ways[event.key])];
       if (!to) return;
-      cell.setAttribute("tabindex", "-1");
-      to.setAttribute("tabindex", "0");
-      to.focus();
+      reach(to);
     });
   });
 }
@@ -91,6 +104,13 @@ for (const file of document.querySelectorAll(".file")) {
     }
   });
 }
+const closed = [];
 addEventListener("beforeprint", () => {
-  for (const part of document.querySelectorAll("details")) part.open = true;
+  for (const part of document.querySelectorAll("details:not([open])")) {
+    closed.push(part);
+    part.open = true;
+  }
+});
+addEventListener("afterprint", () => {
+  for (const part of closed.splice(0)) part.open = false;
 });

@@ -1,0 +1,148 @@
+"""`pathdsl init`: every template lints clean and runs; wrong inputs are told with their repair."""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pathdsl.checking.starting.templates import templates
+from pathdsl.cli import init as verb
+from pathdsl.models import bundled
+from tests.cli.run import pathdsl
+
+NAMES = [one.name for one in templates()]
+PAGE = (Path(__file__).parents[2] / "docs" / "init.md").read_text(encoding="utf-8")
+CSV = re.findall(r"```csv file=rows.csv\n(.*?)```", PAGE, re.DOTALL)[0]
+ROW = '{"prompt": "a b", "other": "a c", "answer": " x", "positions": {"SUBJECT": 1}}\n'
+
+
+def told(*arguments: str, cwd: Path, code: int = 2) -> str:
+    """What is said of an `init` that ends with this code."""
+    done = pathdsl("init", *arguments, cwd=cwd)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def test_there_are_ten() -> None:
+    assert len(NAMES) == 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_lints_clean_and_is_judged(name: str, tmp_path: Path) -> None:
+    told("--template", name, cwd=tmp_path, code=0)
+    path = f"{name}.circuit"
+    done = pathdsl("lint", path, cwd=tmp_path)
+    assert done.stdout.strip() == "1 file: no faults"
+    assert pathdsl("fmt", "--check", path, cwd=tmp_path).returncode == 0
+    done = pathdsl("check", path, "--set", "take=30", "-q", "--no-cache", cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    assert re.search(r"refuted +control .* as expected", done.stdout)
+    assert max(map(len, (tmp_path / path).read_text().splitlines())) <= 150
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES)
+def test_every_claim_of_a_template_comes_out(name: str, tmp_path: Path) -> None:
+    told("--template", name, cwd=tmp_path, code=0)
+    done = pathdsl("check", f"{name}.circuit", "-q", "--no-cache", cwd=tmp_path)
+    assert done.returncode == 0 and "warning" not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("name", [one for one in NAMES if one != "edges_of_a_file"])
+def test_a_template_fits_another_model(name: str, tmp_path: Path) -> None:
+    """A folder, and rows of a file: heads are placeholders, and nothing is warned of."""
+    shutil.copytree(bundled("reuse-mini"), tmp_path / "model")
+    rows = pathdsl("data", "mini_ioi(take: 40)", cwd=tmp_path).stdout
+    (tmp_path / "rows.jsonl").write_text(rows)
+    given = ("--model", "folder:model", "--data", "rows.jsonl")
+    told("--template", name, *given, "-o", "x.circuit", cwd=tmp_path, code=0)
+    done = pathdsl("lint", "x.circuit", cwd=tmp_path)
+    assert done.stdout.strip() == "1 file: no faults", done.stdout
+    text = (tmp_path / "x.circuit").read_text()
+    assert 'folder("model")' in text and "laceholders" in text
+
+
+def test_list(tmp_path: Path) -> None:
+    lines = told("--list", cwd=tmp_path, code=0).splitlines()
+    assert [line.split()[0] for line in lines] == NAMES
+
+
+def test_the_page_has_every_template() -> None:
+    for one in templates():
+        assert f"| `{one.name}` | {one.about} |\n" in PAGE
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    told("--template", "minimality", cwd=tmp_path, code=0)
+    (tmp_path / "minimality.circuit").write_text("mine")
+    assert "--force" in told("--template", "minimality", cwd=tmp_path)
+    assert (tmp_path / "minimality.circuit").read_text() == "mine"
+    told("--template", "minimality", "--force", cwd=tmp_path, code=0)
+    (tmp_path / "other.edges.json").write_text("mine")
+    assert "--force" in told("--template", "edges_of_a_file", "-o", "other.circuit", cwd=tmp_path)
+    assert not (tmp_path / "other.circuit").exists()
+
+
+def test_the_examples_of_the_page(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(CSV)
+    for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL):
+        for part in block.split("$ ")[1:]:
+            command, _, wanted = part.partition("\n")
+            done = pathdsl(*command.split()[1:], cwd=tmp_path)
+            assert (done.stdout + done.stderr).strip() == wanted.strip()
+
+
+def test_numbers_of_a_csv_file_are_ids(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(CSV)
+    told("--template", "paper_claim", "--data", "rows.csv", "-o", "x.circuit", cwd=tmp_path, code=0)
+    assert "ids: [correct_idx, incorrect_idx]" in (tmp_path / "x.circuit").read_text()
+    done = pathdsl("check", "x.circuit", "-q", "--no-cache", cwd=tmp_path)
+    assert done.returncode in (0, 1) and "as_reported" in done.stdout
+
+
+def test_asked_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "_on_terminal", lambda: True)
+    answers = ["minimalty", "minimality", "", "x.circuit", *[""] * 4, "-", ""]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(answers) + "\n"))
+    said = told(cwd=tmp_path, code=0)
+    assert "did you mean `minimality`?" in said and "Column of the prompts [prompt]" in said
+    assert "logprob(io)" in (tmp_path / "x.circuit").read_text()
+
+
+FAULTS = [
+    ("", "PD470", "pathdsl init --list"),
+    ("-t minimalty", "PD470", "did you mean `minimality`?"),
+    ("-t minimality --data rows.jsonl --treated othr", "PD471", "--treated other"),
+    ("-t minimality --data bare.jsonl", "PD471", "--treated COLUMN"),
+    ("-t minimality --data rows.txt", "PD471", "`.jsonl`"),
+    ("-t minimality --data none.csv", "PD320", "none.csv"),
+    ("-t minimality --data nowhere", "PD326", "`ioi`"),
+    ("-t minimality --data 'ioi(tke: 3)'", "PD117", "`take`"),
+    ("-t minimality --data 'ioi(take'", "PD471", "a generator is a name, `ioi`"),
+    ("-t minimality --positions S3", "PD472", "--positions IO,S1,S2"),
+    ("-t minimality --data bare.jsonl --treated prompt --positions A", "PD472", '"positions"'),
+    ("-t minimality --heads a9.h9", "PD473", "--heads a3.h3"),
+    ("-t minimality --heads 9.6", "PD473", "--heads a3.h0"),
+    ("-t minimality --early a0.h0", "PD473", "no `--early`"),
+    ("-t minimality --model hf:no/thing", "PD473", "hf download no/thing config.json"),
+    ("-t minimality --model folder:nowhere", "PD6", "nowhere"),
+    ("-t edges_of_a_file --model reuse-mini --data mini_ioi", "PD474", "--edges circuit.json"),
+    ("-t edges_of_a_file --edges none.json", "PD474", "none.json"),
+    ("-t minimality --edges none.json", "PD474", "edges_of_a_file"),
+]
+
+
+@pytest.mark.parametrize(("given", "code", "repair"), FAULTS)
+def test_a_fault_has_a_repair(given: str, code: str, repair: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(ROW)
+    (tmp_path / "bare.jsonl").write_text('{"prompt": "a b", "answer": " x"}\n')
+    (tmp_path / "rows.txt").write_text("a b\n")
+    said = told(*shlex.split(given), cwd=tmp_path)
+    assert f"[{code}" in said and repair in said, said
+    assert not list(tmp_path.glob("*.circuit"))
