@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from statistics import NormalDist
+from struct import Struct
 from typing import TypeVar
 
 __all__ = ["Draws", "Order"]
@@ -25,6 +26,8 @@ __all__ = ["Draws", "Order"]
 T = TypeVar("T")
 
 _WORD_BITS = 64
+_WORDS = 1 << _WORD_BITS
+_FOUR_WORDS = Struct(">4Q").unpack
 _ROUNDS = 8
 _STANDARD_NORMAL = NormalDist()
 
@@ -46,18 +49,19 @@ class Draws:
         if not self._words:
             digest = hashlib.sha256(self._key + self._block.to_bytes(8, "big")).digest()
             self._block += 1
-            self._words = [int.from_bytes(digest[i : i + 8], "big") for i in (24, 16, 8, 0)]
+            self._words = [*_FOUR_WORDS(digest)][::-1]
         return self._words.pop()
 
     def below(self, n: int) -> int:
         """A whole number from 0 to n - 1, all equally likely; ValueError where n < 1."""
-        if not 1 <= n <= 1 << _WORD_BITS:
+        if not 1 <= n <= _WORDS:
             raise ValueError(f"`below` needs 1 <= n <= 2**{_WORD_BITS}, found {n}")
-        # Words at or above the largest multiple of n would favour small results: draw again.
-        limit = (1 << _WORD_BITS) // n * n
-        while (word := self._word()) >= limit:
-            pass
-        return word % n
+        while True:
+            word = self._words.pop() if self._words else self._word()
+            rest = word % n
+            # Words at or above the largest multiple of n would favour small results: draw again.
+            if word - rest <= _WORDS - n:
+                return rest
 
     def choice(self, items: Sequence[T]) -> T:
         """One of the items, all equally likely."""

@@ -84,6 +84,8 @@ def _check(given: Given) -> ExitCode | None:
     style, flags = given.style or "text", given.flags
     if style not in [one.name for one in taken_by("check")]:
         return None
+    if not _readable_size():
+        return None
     from pathdsl.checking.options import CheckOptions
     from pathdsl.cli.judging import judge_files
     from pathdsl.cli.output import view_of
@@ -103,6 +105,17 @@ def _check(given: Given) -> ExitCode | None:
     )
     settings = Settings(view=view, allow_inconclusive=allow, locked=locked)
     return judge_files(given.names, options, settings, style, store="no-cache" not in flags)
+
+
+def _readable_size() -> bool:
+    """Whether the environment bounds the store by a size, or by nothing."""
+    from pathdsl.checking.user_store import most_bytes
+
+    try:
+        most_bytes()
+    except ValueError:
+        return False
+    return True
 
 
 def _fmt(given: Given) -> ExitCode:

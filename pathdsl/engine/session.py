@@ -196,12 +196,12 @@ class EngineSession:
 
     def _attribute(self, request: Request) -> None:
         """All scores of one attribution: from the store, or computed and proved."""
-        from pathdsl.engine.attribution.exact import exact
-
         run, _ = request
         asked = asked_in(request)
         self.asked.setdefault(run, {})
         if ATTRIBUTIONS[asked.method].exact:  # runs, which are proved and kept as all others
+            from pathdsl.engine.attribution.exact import exact
+
             self.scores.keep(request, exact(self, self.planner.shape_of(run.task), asked))
             return
         found = self.recall.scored(request) if self.recall is not None else None

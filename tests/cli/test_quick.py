@@ -30,8 +30,11 @@ def _typer(verb: str, words: list[str]) -> dict[str, Any] | None:
         context = command.make_context(verb, list(words))
     except BaseException:
         return None
+    named = {option: one.name for one in command.params for option in one.opts}
     found: dict[str, Any] = context.params
-    return found
+    return found | {
+        option.removeprefix("--"): found[name] for option, name in named.items() if name in found
+    }
 
 
 @pytest.mark.parametrize("verb", QUICK)
@@ -51,7 +54,7 @@ def test_typer_reads_the_same(verb: str) -> None:
             names = asked.get("files") or [asked.get("subject")]
             assert list(given.names) == names, words
             for flag in flags:
-                assert (flag in given.flags) == asked[flag.replace("-", "_")], words
+                assert (flag in given.flags) == asked[flag], words
             if styled:
                 assert (given.style or "text") == asked["style"], words
     assert plain > 5
@@ -84,3 +87,10 @@ def test_a_code_is_explained_in_any_case_and_by_name() -> None:
     assert first.returncode == 0 and "PD203" in first.stdout
     for name in ("pd203", "position-travels-back"):
         assert pathdsl("explain", name, cwd=ROOT).stdout == first.stdout
+
+
+def test_a_wrong_size_in_the_environment_is_typers_to_tell(tmp_path: Path) -> None:
+    (tmp_path / "x.circuit").write_text("")
+    done = pathdsl("check", "x.circuit", cwd=tmp_path, PATHDSL_CACHE_SIZE="abc")
+    assert done.returncode == 2 and "Usage: pathdsl check" in done.stderr
+    assert "PATHDSL_CACHE_SIZE" in done.stderr

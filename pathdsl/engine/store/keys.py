@@ -125,6 +125,7 @@ def metric_text() -> str:
     return f"{hashlib.sha256(text).hexdigest()} {version('sympy')}"
 
 
+@cache
 def versions() -> dict[str, str]:
     """The version of every library that computes; this package is known by its text."""
     return {name: version(name) for name in _LIBRARIES}
