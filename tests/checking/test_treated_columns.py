@@ -35,11 +35,11 @@ def told(tmp_path: Path, line: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("line", "code"),
     [
-        ("let a: nats = mean(L(treat(through(a1.h0), treated: othr), task: t))", "PD328"),
-        ("let a: nats = mean(L(treat(through(a1.h0), treated: mean(othr)), task: t))", "PD328"),
-        ("let a: nats = effect(through(a1.h0), task: t, treated: othr)", "PD328"),
-        ("let a: nats = effect(through(a1.h0), task: t, treated: prompt_b)", "PD328"),
-        ("let a for k in [t, u]: nats = effect(through(a1.h0), task: k, treated: other)", "PD328"),
+        ("let a: nats = mean(L(treat(through(a1.h0), treated: othr), task: t))", "PD301"),
+        ("let a: nats = mean(L(treat(through(a1.h0), treated: mean(othr)), task: t))", "PD301"),
+        ("let a: nats = effect(through(a1.h0), task: t, treated: othr)", "PD301"),
+        ("let a: nats = effect(through(a1.h0), task: t, treated: prompt_b)", "PD301"),
+        ("let a for k in [t, u]: nats = effect(through(a1.h0), task: k, treated: other)", "PD301"),
         ("let a: nats = effect(through(a1.h0), task: t, treated: u)", "PD309"),
         ("let a: nats = effect(through(a1.h0), task: t, treated: toy)", "PD309"),
         (

@@ -113,7 +113,6 @@ def test_a_csv_cell_is_compared_as_it_is_written(tmp_path: Path) -> None:
         ("shots >= 9", "PD324", "no row meets `shots >= 9`"),
         ('kind == "a" and shots == 9', "PD324", 'no row with `kind == "a"` meets `shots == 9`'),
         ("kind >= 3", "PD305", "has no number in `kind`: found `'a'`, nor have 59 others"),
-        ("shot == 3", "PD328", "has no field `shot`"),
     ],
 )
 def test_what_rows_cannot_meet_is_said(folder: Path, where: str, code: str, said: str) -> None:
@@ -124,6 +123,13 @@ def test_what_rows_cannot_meet_is_said(folder: Path, where: str, code: str, said
     assert one.span is not None
     text = (HEAD % where)[one.span.start : one.span.end]
     assert text == where.rpartition(" and ")[2]
+
+
+def test_a_label_that_no_row_has_is_said(folder: Path) -> None:
+    with pytest.raises(PathdslError) as caught:
+        planned(folder, "shot == 3")
+    (one,) = caught.value.diagnostics
+    assert one.code == "PD301" and one.help == "did you mean `shots`?"
 
 
 def test_a_condition_that_leaves_none_out_is_warned_about(folder: Path) -> None:

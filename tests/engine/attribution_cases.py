@@ -17,6 +17,7 @@ from pathdsl.score.attribution import Attribution
 from pathdsl.score.metrics import atom
 from pathdsl.score.quantity import RowExpr, RowMetric, RowOp
 from tests.engine import decoder_cases, engine_cases, family_cases
+from tests.engine.family_cases import Exact
 
 REFERENCE = RunSpec(task="t", kind="reference")
 MODELS: Mapping[str, Callable[[], Any]] = {
@@ -30,10 +31,19 @@ MODELS: Mapping[str, Callable[[], Any]] = {
 MAIN = ("gpt2", "llama", "gpt_neox", "gemma2")
 
 
+def model_of(name: str) -> Any:
+    """A new model in float64; to be run in `Exact()`.
+
+    It is made there, too: the frequencies of rotary positions are computed where a model is made.
+    """
+    with Exact():
+        return MODELS[name]().double()
+
+
 @cache
 def adapter(name: str) -> Adapter:
     """The parts of one model in float64; to be run in `Exact()`."""
-    return adapter_for(MODELS[name]().double())
+    return adapter_for(model_of(name))
 
 
 def measured(kind: str, column: str = "", position: str = "END") -> RowMetric:

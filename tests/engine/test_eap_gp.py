@@ -11,7 +11,7 @@ import torch
 
 from pathdsl.engine.attribution.attribute import attribute
 from pathdsl.errors import PlanError
-from tests.engine.attribution_cases import MAIN, MODELS, adapter, asked, measured, minus
+from tests.engine.attribution_cases import MAIN, MODELS, adapter, asked, measured, minus, model_of
 from tests.engine.engine_cases import MEAN, NOISE, PAIRED, RESAMPLE, TASK
 from tests.engine.family_cases import Exact
 from tests.engine.test_attribution_integrals import Literal, runs
@@ -22,7 +22,7 @@ torch.set_num_threads(1)
 
 def points(name: str, steps: int) -> list[torch.Tensor]:
     """y(0) … y(steps) of every prompt, (rows, pos, d) each, padded with zeros."""
-    crossed = Crossed(MODELS[name]().double())
+    crossed = Crossed(model_of(name))
     if hasattr(crossed.model, "set_attn_implementation"):
         crossed.model.set_attn_implementation("eager")
     found: list[list[torch.Tensor]] = []

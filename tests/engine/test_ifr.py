@@ -9,7 +9,7 @@ import torch
 from pathdsl.engine.attribution.attribute import attribute
 from pathdsl.engine.attribution.flow import _shares
 from pathdsl.score.attribution import ScoredUnit
-from tests.engine.attribution_cases import MAIN, MODELS, adapter, asked
+from tests.engine.attribution_cases import MAIN, MODELS, adapter, asked, model_of
 from tests.engine.engine_cases import TASK
 from tests.engine.family_cases import Exact
 from tests.oracle.crossed import Crossed
@@ -18,7 +18,7 @@ torch.set_num_threads(1)
 
 
 def eager(name: str) -> Crossed:
-    model = MODELS[name]().double()
+    model = model_of(name)
     model.set_attn_implementation("eager")
     return Crossed(model)
 

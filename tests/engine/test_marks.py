@@ -10,7 +10,7 @@ from pathdsl.engine.attribution.attribute import attribute
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.treated import TreatedSpec
-from tests.engine.attribution_cases import DIFFERENCE, MAIN, MODELS, adapter, asked
+from tests.engine.attribution_cases import DIFFERENCE, MAIN, adapter, asked, model_of
 from tests.engine.attribution_oracle import by_engine
 from tests.engine.engine_cases import PAIRED, SPECS, TASK
 from tests.engine.family_cases import Exact
@@ -24,7 +24,7 @@ def test_the_slope_of_the_stream_times_its_change(name: str) -> None:
     with Exact():
         found = attribute(adapter(name), TASK, asked("atp", "marks", by_position=True))
         pooled = attribute(adapter(name), TASK, asked("atp", "marks"))
-        model = MODELS[name]().double()
+        model = model_of(name)
         crossed = Crossed(model)
         assert [unit.sender for unit in found.units] == [
             f"r{layer}" for layer in range(len(crossed.blocks) + 1)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pathdsl.engine.attribution.attribute import attribute
 from pathdsl.score.quantity import RowExpr, RowOp
-from tests.engine.attribution_cases import MODELS, adapter, asked, measured
+from tests.engine.attribution_cases import adapter, asked, measured, model_of
 from tests.engine.engine_cases import RESAMPLE, TASK
 from tests.engine.family_cases import Exact
 from tests.engine.test_graddrop import compare, deep, of_units
@@ -76,7 +76,7 @@ def test_integral_over_inputs(name: str, rule: str, points: tuple[int, ...], met
     with Exact():
         question = asked("eap_ig", "edges", steps=3, rule=rule, metric=expr, by_position=True)
         found = attribute(adapter(name), TASK, question)
-        model = MODELS[name]().double()
+        model = model_of(name)
         model.set_attn_implementation("eager")
         crossed = Crossed(model)
         for row in range(3):

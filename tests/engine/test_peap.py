@@ -11,7 +11,7 @@ from pathdsl.engine.data.positions import token_at
 from pathdsl.errors import PlanError
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.score.attribution import ScoredUnit
-from tests.engine.attribution_cases import MAIN, MODELS, adapter, asked, measured, minus
+from tests.engine.attribution_cases import MAIN, adapter, asked, measured, minus, model_of
 from tests.engine.engine_cases import SPECS, TASK
 from tests.engine.family_cases import Exact
 from tests.oracle.crossed import Crossed
@@ -21,7 +21,7 @@ SLOTS = "qkv"
 
 
 def crossed(name: str) -> Crossed:
-    model = MODELS[name]().double()
+    model = model_of(name)
     model.set_attn_implementation("eager")
     return Crossed(model)
 

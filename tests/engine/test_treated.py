@@ -76,8 +76,8 @@ def test_resample() -> None:
     names = [[task.row_ids[i] for i in one] for one in drawn]
     assert names == [[back.row_ids[i] for i in one][::-1] for one in resample_rows(back, how)]
     said = faults_of(GROUPED, spec(treated=replace(how, by="t")))
-    assert [d.code for d in said] == ["PD343", "PD343"]
-    assert "`t` `y`" in said[0].message
+    assert [d.code for d in said] == ["PD343"]
+    assert "`t` `y`" in said[0].message and said[0].notes == ("likewise row `d`",)
 
 
 NOISE = [1.3451602821202882, 6.727451009599665]  # fixed for ever

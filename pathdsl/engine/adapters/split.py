@@ -29,7 +29,16 @@ Move = Callable[[Tensor, torch.device], Tensor]
 _AT_THE_NORM = ("final_norm", "final_norm_part")
 _AT_THE_OUTPUT = ("unembed", "unembed_columns", "unembed_part")
 # These see the whole model, whose own hooks move values; or only what they are given.
-_ANYWHERE = ("embed", "embedding_std", "plain_forward", "final_stream", "softmax", "mix", "scaling")
+_ANYWHERE = (
+    "embed",
+    "embedding_std",
+    "plain_forward",
+    "final_stream",
+    "softmax",
+    "mix",
+    "scaling",
+    "parameters",
+)
 _BY_PARTS = "decomposed_forward"
 
 

@@ -102,7 +102,7 @@ def cost_text(cost: Object | None, seconds: float | None = None) -> str:
     times, self_checks = cost["forwards"], cost.get("self_checks") or 0.0
     if cost["runs"] or cost.get("attributions") or self_checks:
         about = "undefined" if times is None else plain(times, 1 if times < 100 else 0)
-        own = f" ({plain(self_checks, 1)} of them self-checks)" if self_checks >= 0.05 else ""
+        own = f" ({plain(self_checks, 1)} self-checks)" if self_checks >= 0.05 else ""
         parts.append(f"about {about} plain forward passes{own}")
     return ", ".join([*parts, *([] if seconds is None else [f"{seconds:.1f} s"])])
 
