@@ -141,7 +141,7 @@ def test_faults_are_errors_of_the_collection(pytester: pytest.Pytester) -> None:
 
 def test_faults_of_the_rows_are_errors_of_the_tests(pytester: pytest.Pytester) -> None:
     (files(pytester, a=BAD_ROWS) / "rows.jsonl").write_text(
-        '{"id": "r", "prompt": "0 1", "answer": 1, "wrong": 2}\n'
+        '{"id": "r", "prompt": "0 1", "prompt_other": "1 1", "answer": 1, "wrong": 2}\n'
     )
     done = run(pytester, "hypotheses")
     done.assert_outcomes(errors=2)

@@ -20,7 +20,6 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pathdsl.errors import Diagnostic, Severity
@@ -28,6 +27,7 @@ from pathdsl.lang.fence import SUFFIX
 from pathdsl.lang.render import render
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import visible
+from pathdsl.whole import write_whole
 
 if TYPE_CHECKING:
     from pathdsl.api import Result
@@ -114,7 +114,7 @@ def circuit(line: str, cell: str | None = None) -> Result | Linted | str:
         raise Refused(f"`{given.file}` does not end in `{SUFFIX}`")
     if cell is not None and given.file:
         try:
-            Path(given.file).write_text(cell, encoding="utf-8")
+            write_whole(given.file, cell.encode("utf-8"))
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             raise Refused(f"`{given.file}` cannot be written: {why}") from error

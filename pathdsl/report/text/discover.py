@@ -78,7 +78,7 @@ def discovery_text(found: Discovery, view: View) -> str:
         )
     lines += [line for part in _parts(found, view) for line in ("", *part)]
     lines += ["", view.heading("Judged on rows that found nothing of it"), *_judged(found, view)]
-    lines += ["", f"wrote {', '.join(found.written)} ({found.seconds:.1f} s)"]
+    lines += ["", f"wrote {', '.join(found.written)}", f"took {found.seconds:.1f} s"]
     return fit("\n".join(lines), view) + "\n"
 
 
