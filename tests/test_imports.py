@@ -101,7 +101,7 @@ LEAVES = {
     },
     "tasks": {"lang", "engine", "checking", "report", "cli", "models"},
     "models": {"engine", "cli", "score", "checking", "editor"},
-    "whole": {"engine", "score", "discover", "cli", "checking"},
+    "whole": {"engine", "score", "discover", "cli", "checking", "editor"},
 }
 # A library is imported in these places only (prefixes of dotted module names).
 HOMES = {
