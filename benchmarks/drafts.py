@@ -17,7 +17,6 @@ and how many are supported and false, in per cent of all discoveries that claim 
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -31,7 +30,7 @@ from pathdsl.checking.discovery.thresholds import complete_from, necessary_from,
 from pathdsl.score.quantity import Op, Scalar, ratio
 from pathdsl.score.statistics.verdict import Rule, decide
 
-from .levels import Rows, Tell, average, bootstrap
+from .levels import Rows, Tell, average, bootstrap, run_suites
 
 __all__ = ["CASES", "WORLDS", "Case", "files", "worlds"]
 
@@ -278,22 +277,7 @@ SUITES: dict[str, tuple[Callable[..., Rows], int]] = {"worlds": (worlds, 400), "
 
 def main() -> None:
     """Simulate and print a line of JSON for each case."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.drafts", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], default=list(SUITES))
-    parser.add_argument("--samples", type=int, help="of each case (default: as in the docs)")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    found = {
-        name: SUITES[name][0](
-            options.samples or SUITES[name][1], lambda line: print(line, flush=True)
-        )
-        for name in options.suites
-    }
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    run_suites("python -m benchmarks.drafts", __doc__, SUITES)
 
 
 if __name__ == "__main__":

@@ -493,24 +493,30 @@ SUITES: dict[str, tuple[Callable[..., Rows], int]] = {
 }  # fmt: skip
 
 
-def main() -> None:
-    """Simulate and print a line of JSON for each case."""
+def run_suites(
+    prog: str, about: str | None, suites: Mapping[str, tuple[Callable[..., Rows], int]]
+) -> None:
+    """The command line of simulations: a line of JSON for each case of the named suites."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.levels", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], default=list(SUITES))
+        prog=prog, description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("suites", nargs="*", choices=[*suites, []], default=list(suites))
     parser.add_argument("--samples", type=int, help="of each case (default: as in the docs)")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found = {
-        name: SUITES[name][0](
-            options.samples or SUITES[name][1], lambda line: print(line, flush=True)
+        name: suites[name][0](
+            options.samples or suites[name][1], lambda line: print(line, flush=True)
         )
         for name in options.suites
     }
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def main() -> None:
+    """Simulate and print a line of JSON for each case."""
+    run_suites("python -m benchmarks.levels", __doc__, SUITES)
 
 
 if __name__ == "__main__":
