@@ -27,6 +27,9 @@ MODELS: Mapping[str, Callable[[], Any]] = {
     "gemma2": lambda: family_cases.make("gemma2"),  # norms behind attention and MLP, capped
     "olmo2": lambda: family_cases.make("olmo2"),  # the same, queries normed over all heads
     "qwen3": lambda: family_cases.make("qwen3"),  # queries and keys normed by head
+    "granite": lambda: family_cases.make("granite"),  # writes and logits scaled
+    "cohere": lambda: family_cases.make("cohere"),  # a gain of each head, parallel on one norm
+    "ministral3": lambda: family_cases.make("ministral3"),  # queries grow with their position
 }
 MAIN = ("gpt2", "llama", "gpt_neox", "gemma2")
 
