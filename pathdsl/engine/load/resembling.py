@@ -80,8 +80,8 @@ def resemblance(config: Config) -> Resemblance | None:
         own = str(text.get("model_type") or "")
         if not own or own in SHAPES:
             return Resemblance(
-                kind=own or kind, part="text_config" if own else "", nearest=own, same=None, of=None,
-                modules=(), code=(), fields=(), refused="", parts=parts,
+                kind=own or kind, part="text_config" if own else "", nearest=own, same=None,
+                of=None, modules=(), code=(), fields=(), refused="", parts=parts,
             )  # fmt: skip
         kind, part, inner = own, "text_config", text
     if kind in SHAPES:
