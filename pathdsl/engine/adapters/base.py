@@ -278,8 +278,9 @@ class Adapter(Protocol):
         """Logits (rows, pos, d_vocab) of the unmodified `transformers` model, for self-checks."""
         ...
 
-    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(rows, pos, d): what enters the unmodified model's final norm, for self-checks."""
+    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(rows, pos, d): what enters the unmodified model's final norm, and its logits (rows, pos,
+        d_vocab) from the same pass, for self-checks."""
         ...
 
 

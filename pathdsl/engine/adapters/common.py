@@ -224,8 +224,9 @@ class CausalAdapter(Adapter):
         logits: Tensor = self.model(input_ids=ids, attention_mask=real, use_cache=False).logits
         return logits
 
-    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(rows, pos, d): the unmodified model's stream before the final norm, if there is one."""
+    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(rows, pos, d): the unmodified model's stream before the final norm, if there is one, and
+        the logits of the same pass."""
         caught: list[Tensor] = []
 
         def catch(module: nn.Module, inputs: tuple[Tensor, ...], out: Any = None) -> None:
@@ -239,10 +240,10 @@ class CausalAdapter(Adapter):
         else:
             handle = self.blocks[-1].register_forward_hook(catch)
         try:
-            self.plain_forward(ids, lengths)
+            logits = self.plain_forward(ids, lengths)
         finally:
             handle.remove()
-        return caught[0]
+        return caught[0], logits
 
     def _index(self, heads: Sequence[int]) -> slice | Tensor:
         """Heads as an index: a slice where they are neighbours in order, so nothing is copied.
