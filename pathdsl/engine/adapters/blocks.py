@@ -1,9 +1,9 @@
 """What adapters of LayerNorm decoders have in common: linear maps per head, causal attention.
 
 GPT-Neo, GPT-J, GPT-NeoX, OPT, Falcon, BLOOM and MPT differ in how positions enter, in what the MLP
-reads and in the dtype of scores; the rest is here. A family gives the weight of each input of attention by head
-(`_input_weight`), its output projection (`_output`) and those of the MLP, and overrides what is its
-own.
+reads and in the dtype of scores; the rest is here. A family gives the weight of each input of
+attention by head (`_input_weight`), its output projection (`_output`) and those of the MLP, and
+overrides what is its own.
 
 An adapter verifies the class of every module before it trusts a weight
 (`pathdsl.engine.adapters.parts`).

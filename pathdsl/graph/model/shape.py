@@ -376,7 +376,8 @@ def falcon_shape(config: Mapping[str, object]) -> ModelShape:
             )
     elif not parallel:
         raise UnsupportedConfig(
-            "`new_decoder_architecture` with `parallel_attn: false`, which `transformers` cannot run"
+            "`parallel_attn: false` with `new_decoder_architecture`, which `transformers` cannot "
+            "run"
         )
     if n_kv_heads < 1 or n_heads % n_kv_heads:
         raise ValueError(f"{n_heads} query heads do not share out {n_kv_heads} key/value heads")
@@ -385,8 +386,9 @@ def falcon_shape(config: Mapping[str, object]) -> ModelShape:
         raise UnsupportedConfig(
             f"`num_ln_in_parallel_attn: {norms}`, which `transformers` cannot run"
         )
-    alibi = bool(config.get("alibi"))
     context = integer(config, "max_position_embeddings", 2048)
+    if not config.get("alibi"):
+        context = _rotary_positions({**config, "max_position_embeddings": context})
     return ModelShape(
         family="falcon",
         n_layers=integer(config, "num_hidden_layers"),
@@ -395,7 +397,7 @@ def falcon_shape(config: Mapping[str, object]) -> ModelShape:
         d_head=divided(d_model, n_heads),
         d_mlp=integer(config, "ffn_hidden_size", 4 * d_model),
         d_vocab=integer(config, "vocab_size"),
-        n_positions=context if alibi else _rotary_positions({**config, "max_position_embeddings": context}),
+        n_positions=context,
         parallel=parallel,
         n_kv_heads=n_kv_heads,
     )
