@@ -221,6 +221,129 @@ def opt_shape(config: Mapping[str, object]) -> ModelShape:
     )
 
 
+def falcon_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a Falcon: one key and value for all heads (7B), by group (40B), or by head."""
+    d_model = integer(config, "n_embed", integer(config, "hidden_size"))
+    n_heads = integer(config, "num_attention_heads")
+    grouped = bool(config.get("new_decoder_architecture"))
+    parallel = bool(_given(config, "parallel_attn", True))
+    n_kv_heads = integer(config, "num_kv_heads", n_heads)
+    if not grouped:
+        n_kv_heads = 1 if _given(config, "multi_query", True) else n_kv_heads
+        if n_kv_heads not in (1, n_heads):
+            raise UnsupportedConfig(
+                f"{n_kv_heads} `num_kv_heads` for {n_heads} heads without "
+                "`new_decoder_architecture`, which `transformers` cannot run"
+            )
+    elif not parallel:
+        raise UnsupportedConfig(
+            "`parallel_attn: false` with `new_decoder_architecture`, which `transformers` cannot "
+            "run"
+        )
+    if n_kv_heads < 1 or n_heads % n_kv_heads:
+        raise ValueError(f"{n_heads} query heads do not share out {n_kv_heads} key/value heads")
+    norms = config.get("num_ln_in_parallel_attn")
+    if norms not in ((None, 1, 2) if grouped or not parallel else (None, 1)):
+        raise UnsupportedConfig(
+            f"`num_ln_in_parallel_attn: {norms}`, which `transformers` cannot run"
+        )
+    context = integer(config, "max_position_embeddings", 2048)
+    if not config.get("alibi"):
+        context = rotary_positions({**config, "max_position_embeddings": context})
+    return ModelShape(
+        family="falcon",
+        n_layers=integer(config, "num_hidden_layers"),
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=integer(config, "ffn_hidden_size", 4 * d_model),
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=context,
+        parallel=parallel,
+        n_kv_heads=n_kv_heads,
+    )
+
+
+def bloom_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a BLOOM. Its positions have no end; its training had `seq_length` of them."""
+    if config.get("apply_residual_connection_post_layernorm"):
+        raise UnsupportedConfig(
+            "the residual stream goes through the norms (`apply_residual_connection_post_layernorm`"
+            "), so it is no sum of what components write"
+        )
+    if config.get("slow_but_exact") and integer(config, "pretraining_tp", 1) > 1:
+        raise UnsupportedConfig(
+            "`slow_but_exact` with `pretraining_tp` above 1, with which `transformers` leaves out "
+            "the biases of output projections"
+        )
+    d_model = integer(config, "n_embed", integer(config, "hidden_size"))
+    n_heads = integer(config, "num_attention_heads" if "n_head" not in config else "n_head")
+    return ModelShape(
+        family="bloom",
+        n_layers=integer(config, "num_hidden_layers" if "n_layer" not in config else "n_layer"),
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=4 * d_model,
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=integer(config, "seq_length", 2048),
+        n_kv_heads=n_heads,
+    )
+
+
+# What `transformers` reads of an MPT's config and computes nothing of: field -> the values with
+# which that is the model that was trained.
+_MPT: Mapping[str, tuple[object, ...]] = {
+    "expansion_ratio": (4,),
+    "logit_scale": (None, 1.0),
+    "no_bias": (True,),
+    "norm_type": ("layernorm", "low_precision_layernorm"),
+}
+_MPT_ATTENTION: Mapping[str, tuple[object, ...]] = {
+    "alibi": (True,),
+    "alibi_bias_max": (8,),
+    "attn_type": ("multihead_attention",),
+    "prefix_lm": (False,),
+    "qk_ln": (False,),
+}
+
+
+def mpt_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of an MPT."""
+    inside = config.get("attn_config") or {}
+    if not isinstance(inside, Mapping):
+        raise ValueError("`attn_config` is no object")
+    for known, given, where in ((_MPT, config, ""), (_MPT_ATTENTION, inside, "attn_config.")):
+        for key, wanted in known.items():
+            if key in given and given[key] not in wanted:
+                raise UnsupportedConfig(
+                    f"`{where}{key}: {given[key]}`, which `transformers` reads and does not compute"
+                )
+    d_model = integer(config, "d_model" if "hidden_size" not in config else "hidden_size")
+    n_heads = integer(
+        config, "n_heads" if "num_attention_heads" not in config else "num_attention_heads"
+    )
+    return ModelShape(
+        family="mpt",
+        n_layers=integer(
+            config, "n_layers" if "num_hidden_layers" not in config else "num_hidden_layers"
+        ),
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=4 * d_model,
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=integer(config, "max_seq_len", 2048),
+        n_kv_heads=n_heads,
+    )
+
+
+def _given(config: Mapping[str, object], key: str, default: object) -> object:
+    """A field, or what its absence and null mean."""
+    value = config.get(key)
+    return default if value is None else value
+
+
 # model_type of a config -> its shape. Keys are those of `pathdsl.engine.adapters.FAMILIES`.
 SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "gpt2": gpt2_shape,
@@ -228,5 +351,8 @@ SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "gptj": gptj_shape,
     "gpt_neox": gpt_neox_shape,
     "opt": opt_shape,
+    "falcon": falcon_shape,
+    "bloom": bloom_shape,
+    "mpt": mpt_shape,
     **dict.fromkeys(BUILDS, built_shape),
 }
