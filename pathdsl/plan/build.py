@@ -114,7 +114,7 @@ def _build_one(
     row_names: Sequence[str],
 ) -> Plan:
     layout = Layout(shape)
-    masks = MaskTable(valid)
+    masks = MaskTable(valid, causal=shape.causal)
     beside = treated_beside((m for measures in runs.values() for m in measures), own, task)
     read_of = [run.treated for run in runs if run.treats] + [beside]
     plainly = tuple(dict.fromkeys(spec for spec in read_of if spec is not None))

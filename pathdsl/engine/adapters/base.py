@@ -343,18 +343,24 @@ def layers(
 
 
 def visible(
-    query_positions: Tensor, n_keys: int, valid: Tensor | None = None, window: int | None = None
+    query_positions: Tensor,
+    n_keys: int,
+    valid: Tensor | None = None,
+    window: int | None = None,
+    *,
+    causal: bool = True,
 ) -> Tensor:
     """(rows, nq, n_keys) bool: key j is visible to a query at p when p - window < j <= p.
 
     query_positions (rows, nq); valid (rows, n_keys) bool or None (all keys real); window None:
-    all keys up to the query's own.
+    all keys up to the query's own. Where attention is not `causal`: when p - window < j < p +
+    window, and all keys without a window.
     """
     keys = torch.arange(n_keys, device=query_positions.device)
     at = query_positions.unsqueeze(-1)  # (rows, nq, 1)
-    seen = keys <= at  # (rows, nq, n_keys)
+    seen = keys <= at if causal else (keys >= 0).expand(*at.shape[:2], n_keys)  # (rows, nq, n_keys)
     if window is not None:
-        seen = seen & (keys > at - window)
+        seen = seen & (keys > at - window) & (keys < at + window)
     if valid is not None:
         seen = seen & valid.to(seen.device).unsqueeze(1)
     return seen

@@ -91,7 +91,8 @@ class CausalAdapter(Adapter):
         self, layer: int, query_positions: Tensor, n_keys: int, valid: Tensor | None = None
     ) -> Tensor:
         """(rows, nq, n_keys) bool: True where a query of this layer may read a key."""
-        return visible(query_positions, n_keys, valid, self.shape.window(layer))
+        window, causal = self.shape.window(layer), self.shape.causal
+        return visible(query_positions, n_keys, valid, window, causal=causal)
 
     def mix(self, pattern: Tensor, v: Tensor) -> Tensor:
         """Values weighted by the pattern, -> (..., nq, d_head)."""

@@ -19,6 +19,8 @@ class ModelShape:
 
     `parallel`: attention and MLP of a layer read the same residual stream (no edge between them).
     `windows`: for each layer how many positions a head sees, its own included; None: all before.
+    `causal`: whether a head sees no position behind its own. Where it does, a window reaches as far
+    on as back, and None is all positions of the prompt.
     `normed_mlp`: a norm stands between an MLP and the residual stream, so that its neurons do not
     write to the stream each by itself.
     `gated_mlp`: an MLP has a third matrix, whose output gates its hidden units.
@@ -38,6 +40,7 @@ class ModelShape:
     n_kv_heads: int = 0
     normed_mlp: bool = False
     gated_mlp: bool = False
+    causal: bool = True
 
     @property
     def norm_after_attention(self) -> bool:
@@ -65,6 +68,13 @@ class ModelShape:
     def window(self, layer: int) -> int | None:
         """How many positions heads of `layer` see, or None for all up to their own."""
         return self.windows[layer] if self.windows else None
+
+    def sees(self, layer: int, distance: int) -> bool:
+        """Whether heads of `layer` see the position that many before their own, < 0 for behind."""
+        if distance < 0 and self.causal:
+            return False
+        window = self.window(layer)
+        return window is None or abs(distance) < window
 
 
 # -------------------------------------------------------------------------------------------------
