@@ -26,12 +26,13 @@ class Family:
 
     `fuses`: its scores are a scaled product of queries and keys and nothing else, which is what
     torch's fused attention computes. (GPT-Neo and GPT-J take them in float32 whatever the dtype,
-    Gemma 2 caps them.)
+    Gemma 2 caps them.) `auto`: the class of `transformers` that loads it with its unembedding.
     """
 
     module: str
     adapter: str
     fuses: bool = True
+    auto: str = "AutoModelForCausalLM"
 
 
 _LLAMA = Family(module="llama", adapter="LlamaAdapter")
@@ -53,6 +54,9 @@ FAMILIES: dict[str, Family] = {
     "phi3": Family(module="phi3", adapter="Phi3Adapter"),
     "gemma": Family(module="gemma", adapter="GemmaAdapter"),
     "gemma2": Family(module="gemma", adapter="Gemma2Adapter", fuses=False),
+    "modernbert": Family(
+        module="modernbert", adapter="ModernBertAdapter", auto="AutoModelForMaskedLM"
+    ),
     "gemma3_text": Family(module="gemma", adapter="Gemma3Adapter"),
 }
 

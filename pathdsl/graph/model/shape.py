@@ -21,6 +21,8 @@ class ModelShape:
     `windows`: for each layer how many positions a head sees, its own included; None: all before.
     `causal`: whether a head sees no position behind its own. Where it does, a window reaches as far
     on as back, and None is all positions of the prompt.
+    `prediction_head`: layers of the model stand between the last stream and the unembedding, so
+    that a logit is no sum of what components write.
     `normed_mlp`: a norm stands between an MLP and the residual stream, so that its neurons do not
     write to the stream each by itself.
     `gated_mlp`: an MLP has a third matrix, whose output gates its hidden units.
@@ -41,6 +43,7 @@ class ModelShape:
     normed_mlp: bool = False
     gated_mlp: bool = False
     causal: bool = True
+    prediction_head: bool = False
 
     @property
     def norm_after_attention(self) -> bool:
@@ -370,6 +373,47 @@ def opt_shape(config: Mapping[str, object]) -> ModelShape:
     )
 
 
+def modernbert_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a ModernBERT: `local_attention // 2` positions before and behind are seen."""
+    d_model, n_heads = (
+        integer(config, "hidden_size", 768),
+        integer(config, "num_attention_heads", 12),
+    )
+    n_layers, every = (
+        integer(config, "num_hidden_layers", 22),
+        config.get("global_attn_every_n_layers"),
+    )
+    if every is None:
+        every = 3
+    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+        raise ValueError("config has no integer `global_attn_every_n_layers`")
+    kinds = config.get("layer_types")
+    if kinds is None:
+        kinds = [f"{'sliding' if layer % every else 'full'}_attention" for layer in range(n_layers)]
+    if not isinstance(kinds, list | tuple) or len(kinds) != n_layers:
+        raise ValueError(f"`layer_types` does not describe {n_layers} layers")
+    if strange := sorted(set(map(str, kinds)) - {"full_attention", "sliding_attention"}):
+        raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
+    window = integer(config, "local_attention", 128) // 2 + 1
+    if window < 1:
+        raise ValueError("`local_attention` is below 0")
+    return ModelShape(
+        family="modernbert",
+        n_layers=n_layers,
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=integer(config, "intermediate_size", 1152),
+        d_vocab=integer(config, "vocab_size", 50368),
+        n_positions=_rotary_positions({"max_position_embeddings": 8192, **config}),
+        windows=tuple(window if kind == "sliding_attention" else None for kind in kinds),
+        n_kv_heads=n_heads,
+        gated_mlp=True,
+        causal=False,
+        prediction_head=True,
+    )
+
+
 # model_type of a config -> its shape. Keys are those of `pathdsl.engine.adapters.FAMILIES`.
 SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "gpt2": gpt2_shape,
@@ -377,5 +421,6 @@ SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "gptj": gptj_shape,
     "gpt_neox": gpt_neox_shape,
     "opt": opt_shape,
+    "modernbert": modernbert_shape,
     **dict.fromkeys(GATED, gated_shape),
 }
