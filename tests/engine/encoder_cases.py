@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForMaskedLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from pathdsl.engine.adapters import adapter_for
 from pathdsl.errors import LanguageError
@@ -36,6 +36,12 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
          "classifier_bias": True, "decoder_bias": False, "global_attn_every_n_layers": 2},
     ),
     "modernbert_own_token": ("modernbert", {"local_attention": 1, "layer_types": _KINDS[::-1]}),
+    "bert": ("bert", {"type_vocab_size": 2}),
+    "bert_relu": ("bert", {"type_vocab_size": 1, "hidden_act": "relu"}),
+    "roberta": ("roberta", {"type_vocab_size": 1}),
+    "opt_350m": (
+        "opt", {"do_layer_norm_before": False, "word_embed_proj_dim": 6, "ffn_dim": 12}
+    ),
 }  # fmt: skip
 
 
@@ -47,7 +53,8 @@ def make(name: str, attention: str = "eager", seed: int = 0, **options: object) 
         given["layer_types"] = given["layer_types"][: given["num_hidden_layers"]]
     config = AutoConfig.for_model(kind, **given)
     torch.manual_seed(seed)
-    model = AutoModelForMaskedLM.from_config(config, attn_implementation=attention).eval()
+    auto = AutoModelForCausalLM if kind == "opt" else AutoModelForMaskedLM
+    model = auto.from_config(config, attn_implementation=attention).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.4 * torch.randn(parameter.shape))

@@ -170,7 +170,9 @@ def modernbert(model: Any) -> Encoder:
         kind = config.layer_types[number]
         layers.append(
             Layer(
-                weight={s: weight[p].reshape(n_heads, -1, weight.shape[1]) for s, p in parts.items()},
+                weight={
+                    s: weight[p].reshape(n_heads, -1, weight.shape[1]) for s, p in parts.items()
+                },
                 bias={s: bias[p].reshape(n_heads, -1) for s, p in parts.items()},
                 out=linear(block.attn.Wo),
                 before={"a": norm(block.attn_norm) if number else same, "m": norm(block.mlp_norm)},
@@ -194,7 +196,100 @@ def modernbert(model: Any) -> Encoder:
     )  # fmt: skip
 
 
-READERS: Mapping[str, Callable[[Any], Encoder]] = {"modernbert": modernbert}
+def _post_norm(model: Any, body: Any, padding: int | None, last: Function) -> Encoder:
+    """The parts of a model whose norms stand behind attention and MLP.
+
+    `padding`: the token that positions pass over, behind whose number they begin.
+    """
+    config, parts = model.config, body.embeddings
+    n_heads, act = config.num_attention_heads, ACTIVATIONS[config.hidden_act]
+    slots = {"q": "query", "k": "key", "v": "value"}
+    layers = []
+    for block in body.encoder.layer:
+        inputs = {
+            s: _by_head(getattr(block.attention.self, name), n_heads) for s, name in slots.items()
+        }
+        layers.append(
+            Layer(
+                weight={s: one[0] for s, one in inputs.items()},
+                bias={s: one[1] for s, one in inputs.items()},
+                out=linear(block.attention.output.dense),
+                before={"a": same, "m": same},
+                behind={
+                    "a": norm(block.attention.output.LayerNorm), "m": norm(block.output.LayerNorm)
+                },
+                hidden=_plain_mlp(block.intermediate.dense, act),
+                down=linear(block.output.dense), base=None, window=None,
+            )
+        )  # fmt: skip
+    tokens, places = _array(parts.word_embeddings.weight), _array(parts.position_embeddings.weight)
+    kind, outer = _array(parts.token_type_embeddings.weight)[0], norm(parts.LayerNorm)
+
+    def embedded(ids: Sequence[int]) -> Array:
+        numbers = list(range(len(ids)))
+        if padding is not None:
+            real = [one != padding for one in ids]
+            numbers = [padding + sum(real[: at + 1]) * real[at] for at in range(len(ids))]
+        return outer(tokens[list(ids)] + kind + places[numbers])
+
+    env = Environment(n_layers=len(layers), n_heads=n_heads, rows=())
+    return Encoder(env=env, embedded=embedded, layers=tuple(layers), last=last)
+
+
+def _head(dense: Any, inner: Any, decoder: Any, act: Function) -> Function:
+    first, normed, out = linear(dense), norm(inner), linear(decoder)
+    return lambda x, like=None: out[0] @ normed(act(first[0] @ x + first[1])) + out[1]
+
+
+def bert(model: Any) -> Encoder:
+    """The parts of a BertForMaskedLM."""
+    head, act = model.cls.predictions, ACTIVATIONS[model.config.hidden_act]
+    inner = head.transform
+    last = _head(inner.dense, inner.LayerNorm, head.decoder, act)
+    return _post_norm(model, model.bert, None, last)
+
+
+def roberta(model: Any) -> Encoder:
+    """The parts of a RobertaForMaskedLM."""
+    head = model.lm_head
+    last = _head(head.dense, head.layer_norm, head.decoder, gelu)
+    return _post_norm(model, model.roberta, model.config.pad_token_id, last)
+
+
+def opt(model: Any) -> Encoder:
+    """The parts of an OPTForCausalLM whose norms stand behind its parts."""
+    config, body = model.config, model.model.decoder
+    n_heads, act = config.num_attention_heads, ACTIVATIONS[config.activation_function]
+    layers = []
+    for block in body.layers:
+        attention = block.self_attn
+        inputs = {s: _by_head(getattr(attention, f"{s}_proj"), n_heads) for s in "qkv"}
+        layers.append(
+            Layer(
+                weight={s: one[0] for s, one in inputs.items()},
+                bias={s: one[1] for s, one in inputs.items()},
+                out=linear(attention.out_proj),
+                before={"a": same, "m": same},
+                behind={"a": norm(block.self_attn_layer_norm), "m": norm(block.final_layer_norm)},
+                hidden=_plain_mlp(block.fc1, act), down=linear(block.fc2), base=None, window=None,
+            )
+        )  # fmt: skip
+    into, out_of = (
+        np.eye(config.hidden_size) if part is None else _array(part.weight)
+        for part in (body.project_in, body.project_out)
+    )
+    tokens, places = _array(body.embed_tokens.weight), _array(body.embed_positions.weight)
+    unembedding = _array(model.lm_head.weight)
+    return Encoder(
+        env=Environment(n_layers=len(layers), n_heads=n_heads, rows=()),
+        embedded=lambda ids: tokens[list(ids)] @ into.T + places[2 : 2 + len(ids)],
+        layers=tuple(layers), last=lambda x, like=None: unembedding @ (out_of @ x), causal=True,
+    )  # fmt: skip
+
+
+READERS: Mapping[str, Callable[[Any], Encoder]] = {
+    "modernbert": modernbert, "bert": bert, "roberta": roberta, "opt": opt
+}  # fmt: skip
 
 
 def encoder_of(model: Any) -> Encoder:

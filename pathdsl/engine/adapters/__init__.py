@@ -54,6 +54,8 @@ FAMILIES: dict[str, Family] = {
     "phi3": Family(module="phi3", adapter="Phi3Adapter"),
     "gemma": Family(module="gemma", adapter="GemmaAdapter"),
     "gemma2": Family(module="gemma", adapter="Gemma2Adapter", fuses=False),
+    "bert": Family(module="bert", adapter="BertAdapter", auto="AutoModelForMaskedLM"),
+    "roberta": Family(module="bert", adapter="RobertaAdapter", auto="AutoModelForMaskedLM"),
     "modernbert": Family(
         module="modernbert", adapter="ModernBertAdapter", auto="AutoModelForMaskedLM"
     ),

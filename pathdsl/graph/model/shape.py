@@ -21,6 +21,8 @@ class ModelShape:
     `windows`: for each layer how many positions a head sees, its own included; None: all before.
     `causal`: whether a head sees no position behind its own. Where it does, a window reaches as far
     on as back, and None is all positions of the prompt.
+    `normed_stream`: a norm stands behind each sum of the stream (post-norm), so that what a node
+    reads is a norm of sums of norms, over the copies that it is sent.
     `prediction_head`: layers of the model stand between the last stream and the unembedding, so
     that a logit is no sum of what components write.
     `normed_mlp`: a norm stands between an MLP and the residual stream, so that its neurons do not
@@ -43,6 +45,7 @@ class ModelShape:
     normed_mlp: bool = False
     gated_mlp: bool = False
     causal: bool = True
+    normed_stream: bool = False
     prediction_head: bool = False
 
     @property
@@ -353,12 +356,7 @@ def gpt_neox_shape(config: Mapping[str, object]) -> ModelShape:
 
 
 def opt_shape(config: Mapping[str, object]) -> ModelShape:
-    """The shape of an OPT with its norms before attention and MLP."""
-    if not config.get("do_layer_norm_before", True):
-        raise UnsupportedConfig(
-            "the model's norms come after attention and MLP (`do_layer_norm_before: false`), so "
-            "its residual stream is no sum of what components write"
-        )
+    """The shape of an OPT; with `do_layer_norm_before: false` its norms stand behind each sum."""
     d_model, n_heads = integer(config, "hidden_size"), integer(config, "num_attention_heads")
     return ModelShape(
         family="opt",
@@ -370,6 +368,38 @@ def opt_shape(config: Mapping[str, object]) -> ModelShape:
         d_vocab=integer(config, "vocab_size"),
         n_positions=integer(config, "max_position_embeddings", 2048),
         n_kv_heads=n_heads,
+        normed_stream=not config.get("do_layer_norm_before", True),
+    )
+
+
+def bert_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a BERT or RoBERTa; RoBERTa's positions begin behind its padding token's."""
+    kind = str(config.get("model_type"))
+    if config.get("is_decoder"):
+        raise UnsupportedConfig("an encoder that is run as a decoder (`is_decoder`)")
+    positions = config.get("position_embedding_type") or "absolute"
+    if positions != "absolute":
+        raise UnsupportedConfig(f"positions of type `{positions}` (`position_embedding_type`)")
+    d_model, n_heads = (
+        integer(config, "hidden_size", 768),
+        integer(config, "num_attention_heads", 12),
+    )
+    n_positions = integer(config, "max_position_embeddings", 512)
+    if kind == "roberta":
+        n_positions -= integer(config, "pad_token_id", 1) + 1
+    return ModelShape(
+        family=kind,
+        n_layers=integer(config, "num_hidden_layers", 12),
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=integer(config, "intermediate_size", 3072),
+        d_vocab=integer(config, "vocab_size", 50265 if kind == "roberta" else 30522),
+        n_positions=n_positions,
+        n_kv_heads=n_heads,
+        causal=False,
+        normed_stream=True,
+        prediction_head=True,
     )
 
 
@@ -421,6 +451,8 @@ SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "gptj": gptj_shape,
     "gpt_neox": gpt_neox_shape,
     "opt": opt_shape,
+    "bert": bert_shape,
+    "roberta": bert_shape,
     "modernbert": modernbert_shape,
     **dict.fromkeys(GATED, gated_shape),
 }
