@@ -217,9 +217,10 @@ def _written(
         layer, resid = each.layer, each.after
         heads = adapter.write_each(layer, each.z).sum(-2)
         errors.append(_distance(heads, adapter.write(layer, each.z), task, rows))
-        total = total + each.written  # a norm after attention is of the heads' sum
+        # A norm after attention is of the heads' sum.
+        total = adapter.behind(layer, "attention", total + each.written)
         if each.out is not None:
-            total = total + each.out
+            total = adapter.behind(layer, "mlp", total + each.out)
             if not adapter.shape.normed_mlp:  # an MLP is its neurons and its output bias
                 hidden = adapter.mlp_hidden(layer, each.read)
                 parts = adapter.mlp_write(layer, hidden, torch.ones_like(hidden[..., :1]))

@@ -31,13 +31,17 @@ class Family:
     `not_eager`: the switch of a config with which eager attention of `transformers` is not that of
     the model that was trained, so that the model's own forward pass is by `sdpa`. (Falcon's adds
     ALiBi twice.) Its scores are then no product alone.
+    `auto`: the class of `transformers` that loads it with its unembedding.
     """
 
     module: str
     adapter: str
     fuses: bool
     not_eager: str = ""
+    auto: str = "AutoModelForCausalLM"
 
+
+_MASKED = "AutoModelForMaskedLM"
 
 # By the model_type of the config, as in `pathdsl.graph.model.shape.SHAPES`.
 FAMILIES: dict[str, Family] = {
@@ -49,6 +53,11 @@ FAMILIES: dict[str, Family] = {
     "falcon": Family(module="falcon", adapter="FalconAdapter", fuses=True, not_eager="alibi"),
     "bloom": Family(module="bloom", adapter="BloomAdapter", fuses=False),
     "mpt": Family(module="mpt", adapter="MptAdapter", fuses=False),
+    "bert": Family(module="bert", adapter="BertAdapter", fuses=True, auto=_MASKED),
+    "roberta": Family(module="bert", adapter="RobertaAdapter", fuses=True, auto=_MASKED),
+    "modernbert": Family(
+        module="modernbert", adapter="ModernBertAdapter", fuses=True, auto=_MASKED
+    ),
     **{
         name: Family(module="llama", adapter="LlamaAdapter", fuses=not build.score_cap)
         for name, build in BUILDS.items()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pathdsl.engine.adapters.base import Adapter, check_weights, layers, visible
+from pathdsl.engine.adapters.base import Adapter, Part, check_weights, layers, visible
 from pathdsl.engine.adapters.norms import Given, Scales, apply, linear_part
 from pathdsl.graph.model.shape import ModelShape
 
@@ -91,7 +91,8 @@ class CausalAdapter(Adapter):
         self, layer: int, query_positions: Tensor, n_keys: int, valid: Tensor | None = None
     ) -> Tensor:
         """(rows, nq, n_keys) bool: True where a query of this layer may read a key."""
-        return visible(query_positions, n_keys, valid, self.shape.window(layer))
+        window, causal = self.shape.window(layer), self.shape.causal
+        return visible(query_positions, n_keys, valid, window, causal=causal)
 
     def mix(self, pattern: Tensor, v: Tensor) -> Tensor:
         """Values weighted by the pattern, -> (..., nq, d_head)."""
@@ -185,6 +186,10 @@ class CausalAdapter(Adapter):
         """The token embedding matrix, (d_vocab, d)."""
         weight: Tensor = self.model.get_input_embeddings().weight.detach()
         return weight
+
+    def behind(self, layer: int, part: Part, total: Tensor) -> Tensor:
+        """The stream behind a part: the sum as it is, without a norm of its own."""
+        return total
 
     def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before the unembedding, (..., d) -> (..., d)."""

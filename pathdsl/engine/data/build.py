@@ -24,6 +24,7 @@ from pathdsl.engine.data.chat import chat_of, chat_texts
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.places import free_columns, own_places
 from pathdsl.engine.data.positions import (
+    MASK,
     PLACES,
     SPAN_COLUMN,
     next_tokens,
@@ -322,17 +323,26 @@ def _positions(
                     about="spans",
                 )
                 continue
-        by_row.append(row_positions(row, prompt, counted, encoder.words, faults))
+        own = row_positions(row, prompt, counted, encoder.words, faults)
+        by_row.append(own)
         given = [row[field] for field in PLACES if isinstance(row.get(field), Mapping)]
         for name in spec.positions:
-            if not any(name in field for field in given):
-                faults.add(
-                    "PD335",
-                    f"row `{row['id']}` gives no position `{name}`",
-                    row=row["id"],
-                    about=name,
-                    advice=f'"positions": {{"{name}": 3}}',
-                )
+            if any(name in field for field in given):
+                continue
+            masked = [i for i, one in enumerate(prompt.ids) if one == encoder.mask]
+            if name == MASK and masked:
+                own[MASK] = tuple(masked)
+                continue
+            why = ""
+            if name == MASK and encoder.tokenizer is not None:
+                why = ", and its prompt holds no mask token"
+            faults.add(
+                "PD335",
+                f"row `{row['id']}` gives no position `{name}`{why}",
+                row=row["id"],
+                about=name,
+                advice=f'"positions": {{"{name}": 3}}',
+            )
     shared = [n for n in (by_row[0] if by_row else {}) if all(n in one for one in by_row)]
     return {name: tuple(one[name] for one in by_row) for name in shared}
 

@@ -2,7 +2,8 @@
 
 A row gives `"positions": {"S2": 11}` (an index or a list of indices, special tokens included) or
 `"spans": {"S2": [58, 62]}` (a word's characters in the prompt, or a list of such pairs; the tokens
-that overlap them). `END`, the last token, needs no entry. Offsets (`S1+1`) apply to each index and
+that overlap them). `END`, the last token, needs no entry, nor does `MASK` where a task lists it and
+its prompts hold mask tokens of the tokenizer. Offsets (`S1+1`) apply to each index and
 are checked per row. Under the name of a prompt column either has an object: where positions are in
 that column's prompt.
 """
@@ -25,6 +26,7 @@ from pathdsl.plan.treated import EVERY
 
 __all__ = [
     "END",
+    "MASK",
     "PLACES",
     "SPAN_COLUMN",
     "indices_of",
@@ -37,6 +39,8 @@ __all__ = [
 ]
 
 END = "END"
+MASK = "MASK"
+"""The mask tokens of a prompt, where a task lists this name and its rows do not give it."""
 PLACES = ("positions", "spans", WORD_PLACES)
 """The fields of a row that say where positions are."""
 SPAN_COLUMN = "prompt"

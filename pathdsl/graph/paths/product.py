@@ -174,7 +174,8 @@ class Product:
         self._spend(len(states))
         return frozenset(
             concat.from_iterable(
-                _distance_cases(self.automaton.slot_step(q, v, slot)) for q in states
+                _distance_cases(self.automaton.slot_step(q, v, slot), self.layout.shape.causal)
+                for q in states
             )
         )
 
@@ -265,12 +266,12 @@ class Product:
                     yield from self._walk(u, after[u], (arrow, self.layout.label(v), *tail))
 
 
-def _distance_cases(step: SlotStep) -> set[int]:
+def _distance_cases(step: SlotStep, causal: bool) -> set[int]:
     """Between-states over all distances, by the boundaries of the relations that occur."""
     distances = {0}
     for relation, _ in step.related:
-        distances |= {relation.least, relation.most + 1, max(relation.least - 1, 0)}
-    return {step.at(d) for d in distances}
+        distances |= {relation.least, relation.most + 1, relation.least - 1}
+    return {step.at(d) for d in distances if d >= 0 or not causal}
 
 
 def _guard_cases(part: SenderClass) -> set[int]:
