@@ -296,7 +296,7 @@ def modernbert_shape(config: Mapping[str, object]) -> ModelShape:
         d_head=divided(d_model, n_heads),
         d_mlp=integer(config, "intermediate_size", 1152),
         d_vocab=integer(config, "vocab_size", 50368),
-        n_positions=_rotary_positions({"max_position_embeddings": 8192, **config}),
+        n_positions=rotary_positions({"max_position_embeddings": 8192, **config}),
         windows=tuple(window if kind == "sliding_attention" else None for kind in kinds),
         n_kv_heads=n_heads,
         gated_mlp=True,
