@@ -218,7 +218,7 @@ def _written(
         heads = adapter.write_each(layer, each.z).sum(-2)
         errors.append(_distance(heads, adapter.write(layer, each.z), task, rows))
         # A norm after attention is of the heads' sum.
-        total = adapter.behind(layer, "attention", total + each.written)
+        total = adapter.behind(layer, "heads", total + each.written)
         if each.out is not None:
             total = adapter.behind(layer, "mlp", total + each.out)
             if not adapter.shape.normed_mlp:  # an MLP is its neurons and its output bias

@@ -44,7 +44,7 @@ __all__ = [
 ]  # fmt: skip
 
 SLOTS: tuple[Slot, ...] = ("q", "k", "v")
-Part = Literal["attention", "mlp"]
+Part = Literal["heads", "mlp"]
 """A part of a layer."""
 
 
@@ -354,7 +354,7 @@ def layers(
         )  # each (n_heads, rows, pos, d_head)
         z = adapter.attend(layer, q, k, v, places, valid)[0].permute(1, 2, 0, 3)
         written = adapter.attention_write(layer, z, noted)
-        middle = adapter.behind(layer, "attention", resid + written)
+        middle = adapter.behind(layer, "heads", resid + written)
         read = resid if shape.parallel else middle
         out = adapter.mlp(layer, read, noted) if shape.has_mlp else None
         resid = middle if out is None else adapter.behind(layer, "mlp", middle + out)

@@ -143,7 +143,7 @@ class _PostNorm(EncoderAdapter):
     def behind(self, layer: int, part: Part, total: Tensor) -> Tensor:
         """The norm of the sum of the stream and what a part wrote, (..., d) -> (..., d)."""
         block = self.blocks[layer]
-        norm = block.attention.output if part == "attention" else block.output
+        norm = block.attention.output if part == "heads" else block.output
         normed: Tensor = norm.LayerNorm(total)
         return normed
 

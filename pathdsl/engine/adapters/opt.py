@@ -148,7 +148,7 @@ class OptAdapter(BlockAdapter):
         if not self.shape.normed_stream:
             return total
         block = self.blocks[layer]
-        norm = block.self_attn_layer_norm if part == "attention" else block.final_layer_norm
+        norm = block.self_attn_layer_norm if part == "heads" else block.final_layer_norm
         normed: Tensor = norm(total)
         return normed
 

@@ -260,7 +260,7 @@ class BatchExecution:
             if whole is not None and (whole, "attn", step.layer) in self.plan.plain_need:
                 written = self.sources[whole].at(("attn", step.layer), need, self.sites)
                 total = self.at(step.previous, need) + written
-                self.values[number] = self.adapter.behind(step.layer, "attention", total)
+                self.values[number] = self.adapter.behind(step.layer, "heads", total)
             else:
                 summed.append(number)
         for batch in portions(summed, lambda n: self.sites.count(self.plan.need[n])):
@@ -274,7 +274,7 @@ class BatchExecution:
                 previous = self.plan.steps[number]
                 assert isinstance(previous, AttentionResid)
                 total = self.at(previous.previous, self.plan.need[number]) + piece
-                self.values[number] = self.adapter.behind(step.layer, "attention", total)
+                self.values[number] = self.adapter.behind(step.layer, "heads", total)
 
     def _heads_write(self, number: int) -> None:
         """What some heads of a layer write together, without the output bias."""
