@@ -18,7 +18,7 @@ from pathdsl.graph.model.builds import BUILDS
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FAMILIES", "Adapter", "Family", "adapter_for", "fuses"]
+__all__ = ["FAMILIES", "Adapter", "Family", "adapter_for", "fuses", "implementation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +27,21 @@ class Family:
 
     `fuses`: its scores are a scaled product of queries and keys and nothing else, which is what
     torch's fused attention computes. (GPT-Neo and GPT-J take them in float32 whatever the dtype,
-    Gemma 2 caps them.)
+    Gemma 2 caps them, BLOOM and MPT add a bias by position.)
+    `not_eager`: the switch of a config with which eager attention of `transformers` is not that of
+    the model that was trained, so that the model's own forward pass is by `sdpa`. (Falcon's adds
+    ALiBi twice.) Its scores are then no product alone.
+    `auto`: the class of `transformers` that loads it with its unembedding.
     """
 
     module: str
     adapter: str
     fuses: bool
+    not_eager: str = ""
+    auto: str = "AutoModelForCausalLM"
 
+
+_MASKED = "AutoModelForMaskedLM"
 
 # By the model_type of the config, as in `pathdsl.graph.model.shape.SHAPES`.
 FAMILIES: dict[str, Family] = {
@@ -42,6 +50,14 @@ FAMILIES: dict[str, Family] = {
     "gptj": Family(module="gptj", adapter="GptJAdapter", fuses=False),
     "gpt_neox": Family(module="neox", adapter="NeoxAdapter", fuses=True),
     "opt": Family(module="opt", adapter="OptAdapter", fuses=True),
+    "falcon": Family(module="falcon", adapter="FalconAdapter", fuses=True, not_eager="alibi"),
+    "bloom": Family(module="bloom", adapter="BloomAdapter", fuses=False),
+    "mpt": Family(module="mpt", adapter="MptAdapter", fuses=False),
+    "bert": Family(module="bert", adapter="BertAdapter", fuses=True, auto=_MASKED),
+    "roberta": Family(module="bert", adapter="RobertaAdapter", fuses=True, auto=_MASKED),
+    "modernbert": Family(
+        module="modernbert", adapter="ModernBertAdapter", fuses=True, auto=_MASKED
+    ),
     **{
         name: Family(module="llama", adapter="LlamaAdapter", fuses=not build.score_cap)
         for name, build in BUILDS.items()
@@ -52,7 +68,16 @@ FAMILIES: dict[str, Family] = {
 def fuses(config: Mapping[str, object]) -> bool:
     """Whether torch's fused attention computes what a model of this config does."""
     family = FAMILIES.get(str(config.get("model_type")))
-    return family is not None and family.fuses and not config.get("reorder_and_upcast_attn")
+    if family is None or not family.fuses or config.get(family.not_eager):
+        return False
+    return not config.get("reorder_and_upcast_attn")
+
+
+def implementation(config: Mapping[str, object], *, fused: bool) -> str:
+    """The attention of `transformers` with which a model of this config is loaded."""
+    family = FAMILIES.get(str(config.get("model_type")))
+    never_eager = family is not None and bool(config.get(family.not_eager))
+    return "sdpa" if fused or never_eager else "eager"
 
 
 def adapter_for(model: torch.nn.Module, *, fused: bool = False) -> Adapter:

@@ -37,7 +37,7 @@ _MOST_EXPERTS = 512
 _LIKE = 0.4
 """At least this share of a modelling file has to read like that of the nearest family."""
 
-_ENDINGS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "Model")
+_ENDINGS = ("ForCausalLM", "ForMaskedLM", "LMHeadModel", "ForConditionalGeneration", "Model")
 _IDLE = (nn.Dropout, nn.Identity)
 _UNREAD = re.compile(
     r"dropout|pdrop|initializer|init_|loss|use_cache|token_id|output_|^_|tokenizer|_plan$"
@@ -225,21 +225,19 @@ def _of_encoder_and_decoder(model: nn.Module | None) -> Iterator[str]:
 def _built(kind: str, config: Config, whole: bool = False) -> nn.Module | None:
     """A model of `transformers` without weights, of a few layers; None where there is no class."""
     import torch
-    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    import transformers
 
-    known = CONFIG_MAPPING_NAMES if whole else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    if kind not in known or any(
+    auto = "AutoModel" if whole else _class_of(kind)[0]
+    if not auto or any(
         isinstance(value, int) and value > _MOST_EXPERTS
         for key, value in config.items()
         if "expert" in key
     ):
         return None
-    make: Any = AutoModel if whole else AutoModelForCausalLM
+    make: Any = getattr(transformers, auto)
     for given in (_shortened(config), {}, {"head_dim": 64}):  # Ministral has no width by default
         try:
-            own = AutoConfig.for_model(kind, **given)
+            own = transformers.AutoConfig.for_model(kind, **given)
             with torch.device("meta"):
                 made: nn.Module = make.from_config(own)
             return made
@@ -259,12 +257,23 @@ def _shortened(config: Config) -> dict[str, Any]:
     return {**found, "num_hidden_layers": min(layers, _LAYERS)}
 
 
+def _class_of(kind: str) -> tuple[str, str]:
+    """The class of `transformers` that predicts tokens, and the one that makes it: of those with
+    heads that see earlier positions first. Empty where there is none."""
+    from transformers.models.auto import modeling_auto
+
+    for auto, known in (
+        ("AutoModelForCausalLM", modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES),
+        ("AutoModelForMaskedLM", modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES),
+    ):
+        if name := known.get(kind):
+            return auto, name if isinstance(name, str) else name[0]
+    return "", ""
+
+
 def _prefix(kind: str) -> str:
     """What the names of a family's classes begin with."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
-    name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind, "")
-    name = name if isinstance(name, str) else name[0]
+    name = _class_of(kind)[1]
     return next((name.removesuffix(end) for end in _ENDINGS if name.endswith(end)), name)
 
 

@@ -30,6 +30,12 @@ class ModelShape:
 
     `parallel`: attention and MLP of a layer read the same residual stream (no edge between them).
     `windows`: for each layer how many positions a head sees, its own included; None: all before.
+    `causal`: whether a head sees no position behind its own. Where it does, a window reaches as far
+    on as back, and None is all positions of the prompt.
+    `normed_stream`: a norm stands behind each sum of the stream (post-norm), so that what a node
+    reads is a norm of sums of norms, over the copies that it is sent.
+    `prediction_head`: layers of the model stand between the last stream and the unembedding, so
+    that a logit is no sum of what components write.
     `normed_mlp`: a norm stands between an MLP and the residual stream, so that its neurons do not
     write to the stream each by itself.
     `gated_mlp`: an MLP has a third matrix, whose output gates its hidden units.
@@ -49,6 +55,9 @@ class ModelShape:
     n_kv_heads: int = 0
     normed_mlp: bool = False
     gated_mlp: bool = False
+    causal: bool = True
+    normed_stream: bool = False
+    prediction_head: bool = False
 
     @property
     def norm_after_attention(self) -> bool:
@@ -76,6 +85,13 @@ class ModelShape:
     def window(self, layer: int) -> int | None:
         """How many positions heads of `layer` see, or None for all up to their own."""
         return self.windows[layer] if self.windows else None
+
+    def sees(self, layer: int, distance: int) -> bool:
+        """Whether heads of `layer` see the position that many before their own, < 0 for behind."""
+        if distance < 0 and self.causal:
+            return False
+        window = self.window(layer)
+        return window is None or abs(distance) < window
 
 
 # -------------------------------------------------------------------------------------------------
@@ -225,12 +241,7 @@ def gpt_neox_shape(config: Mapping[str, object]) -> ModelShape:
 
 
 def opt_shape(config: Mapping[str, object]) -> ModelShape:
-    """The shape of an OPT with its norms before attention and MLP."""
-    if not config.get("do_layer_norm_before", True):
-        raise UnsupportedConfig(
-            "the model's norms come after attention and MLP (`do_layer_norm_before: false`), so "
-            "its residual stream is no sum of what components write"
-        )
+    """The shape of an OPT; with `do_layer_norm_before: false` its norms stand behind each sum."""
     d_model, n_heads = integer(config, "hidden_size"), integer(config, "num_attention_heads")
     return ModelShape(
         family="opt",
@@ -242,7 +253,203 @@ def opt_shape(config: Mapping[str, object]) -> ModelShape:
         d_vocab=integer(config, "vocab_size"),
         n_positions=integer(config, "max_position_embeddings", 2048),
         n_kv_heads=n_heads,
+        normed_stream=not config.get("do_layer_norm_before", True),
     )
+
+
+def bert_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a BERT or RoBERTa; RoBERTa's positions begin behind its padding token's."""
+    kind = str(config.get("model_type"))
+    if config.get("is_decoder"):
+        raise UnsupportedConfig("an encoder that is run as a decoder (`is_decoder`)")
+    positions = config.get("position_embedding_type") or "absolute"
+    if positions != "absolute":
+        raise UnsupportedConfig(f"positions of type `{positions}` (`position_embedding_type`)")
+    d_model, n_heads = (
+        integer(config, "hidden_size", 768),
+        integer(config, "num_attention_heads", 12),
+    )
+    n_positions = integer(config, "max_position_embeddings", 512)
+    if kind == "roberta":
+        n_positions -= integer(config, "pad_token_id", 1) + 1
+    return ModelShape(
+        family=kind,
+        n_layers=integer(config, "num_hidden_layers", 12),
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=integer(config, "intermediate_size", 3072),
+        d_vocab=integer(config, "vocab_size", 50265 if kind == "roberta" else 30522),
+        n_positions=n_positions,
+        n_kv_heads=n_heads,
+        causal=False,
+        normed_stream=True,
+        prediction_head=True,
+    )
+
+
+def modernbert_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a ModernBERT: `local_attention // 2` positions before and behind are seen."""
+    d_model, n_heads = (
+        integer(config, "hidden_size", 768),
+        integer(config, "num_attention_heads", 12),
+    )
+    n_layers, every = (
+        integer(config, "num_hidden_layers", 22),
+        config.get("global_attn_every_n_layers"),
+    )
+    if every is None:
+        every = 3
+    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+        raise ValueError("config has no integer `global_attn_every_n_layers`")
+    kinds = config.get("layer_types")
+    if kinds is None:
+        kinds = [f"{'sliding' if layer % every else 'full'}_attention" for layer in range(n_layers)]
+    if not isinstance(kinds, list | tuple) or len(kinds) != n_layers:
+        raise ValueError(f"`layer_types` does not describe {n_layers} layers")
+    if strange := sorted(set(map(str, kinds)) - {"full_attention", "sliding_attention"}):
+        raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
+    window = integer(config, "local_attention", 128) // 2 + 1
+    if window < 1:
+        raise ValueError("`local_attention` is below 0")
+    return ModelShape(
+        family="modernbert",
+        n_layers=n_layers,
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=integer(config, "intermediate_size", 1152),
+        d_vocab=integer(config, "vocab_size", 50368),
+        n_positions=rotary_positions({"max_position_embeddings": 8192, **config}),
+        windows=tuple(window if kind == "sliding_attention" else None for kind in kinds),
+        n_kv_heads=n_heads,
+        gated_mlp=True,
+        causal=False,
+        prediction_head=True,
+    )
+
+
+def falcon_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a Falcon: one key and value for all heads (7B), by group (40B), or by head."""
+    d_model = integer(config, "n_embed", integer(config, "hidden_size"))
+    n_heads = integer(config, "num_attention_heads")
+    grouped = bool(config.get("new_decoder_architecture"))
+    parallel = bool(_given(config, "parallel_attn", True))
+    n_kv_heads = integer(config, "num_kv_heads", n_heads)
+    if not grouped:
+        n_kv_heads = 1 if _given(config, "multi_query", True) else n_kv_heads
+        if n_kv_heads not in (1, n_heads):
+            raise UnsupportedConfig(
+                f"{n_kv_heads} `num_kv_heads` for {n_heads} heads without "
+                "`new_decoder_architecture`, which `transformers` cannot run"
+            )
+    elif not parallel:
+        raise UnsupportedConfig(
+            "`parallel_attn: false` with `new_decoder_architecture`, which `transformers` cannot "
+            "run"
+        )
+    if n_kv_heads < 1 or n_heads % n_kv_heads:
+        raise ValueError(f"{n_heads} query heads do not share out {n_kv_heads} key/value heads")
+    norms = config.get("num_ln_in_parallel_attn")
+    if norms not in ((None, 1, 2) if grouped or not parallel else (None, 1)):
+        raise UnsupportedConfig(
+            f"`num_ln_in_parallel_attn: {norms}`, which `transformers` cannot run"
+        )
+    context = integer(config, "max_position_embeddings", 2048)
+    if not config.get("alibi"):
+        context = rotary_positions({**config, "max_position_embeddings": context})
+    return ModelShape(
+        family="falcon",
+        n_layers=integer(config, "num_hidden_layers"),
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=integer(config, "ffn_hidden_size", 4 * d_model),
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=context,
+        parallel=parallel,
+        n_kv_heads=n_kv_heads,
+    )
+
+
+def bloom_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a BLOOM. Its positions have no end; its training had `seq_length` of them."""
+    if config.get("apply_residual_connection_post_layernorm"):
+        raise UnsupportedConfig(
+            "the residual stream goes through the norms (`apply_residual_connection_post_layernorm`"
+            "), so it is no sum of what components write"
+        )
+    if config.get("slow_but_exact") and integer(config, "pretraining_tp", 1) > 1:
+        raise UnsupportedConfig(
+            "`slow_but_exact` with `pretraining_tp` above 1, with which `transformers` leaves out "
+            "the biases of output projections"
+        )
+    d_model = integer(config, "n_embed", integer(config, "hidden_size"))
+    n_heads = integer(config, "num_attention_heads" if "n_head" not in config else "n_head")
+    return ModelShape(
+        family="bloom",
+        n_layers=integer(config, "num_hidden_layers" if "n_layer" not in config else "n_layer"),
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=4 * d_model,
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=integer(config, "seq_length", 2048),
+        n_kv_heads=n_heads,
+    )
+
+
+# What `transformers` reads of an MPT's config and computes nothing of: field -> the values with
+# which that is the model that was trained.
+_MPT: Mapping[str, tuple[object, ...]] = {
+    "expansion_ratio": (4,),
+    "logit_scale": (None, 1.0),
+    "no_bias": (True,),
+    "norm_type": ("layernorm", "low_precision_layernorm"),
+}
+_MPT_ATTENTION: Mapping[str, tuple[object, ...]] = {
+    "alibi": (True,),
+    "alibi_bias_max": (8,),
+    "attn_type": ("multihead_attention",),
+    "prefix_lm": (False,),
+    "qk_ln": (False,),
+}
+
+
+def mpt_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of an MPT."""
+    inside = config.get("attn_config") or {}
+    if not isinstance(inside, Mapping):
+        raise ValueError("`attn_config` is no object")
+    for known, given, where in ((_MPT, config, ""), (_MPT_ATTENTION, inside, "attn_config.")):
+        for key, wanted in known.items():
+            if key in given and given[key] not in wanted:
+                raise UnsupportedConfig(
+                    f"`{where}{key}: {given[key]}`, which `transformers` reads and does not compute"
+                )
+    d_model = integer(config, "d_model" if "hidden_size" not in config else "hidden_size")
+    n_heads = integer(
+        config, "n_heads" if "num_attention_heads" not in config else "num_attention_heads"
+    )
+    return ModelShape(
+        family="mpt",
+        n_layers=integer(
+            config, "n_layers" if "num_hidden_layers" not in config else "num_hidden_layers"
+        ),
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=4 * d_model,
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=integer(config, "max_seq_len", 2048),
+        n_kv_heads=n_heads,
+    )
+
+
+def _given(config: Mapping[str, object], key: str, default: object) -> object:
+    """A field, or what its absence and null mean."""
+    value = config.get(key)
+    return default if value is None else value
 
 
 # model_type of a config -> its shape. Keys are those of `pathdsl.engine.adapters.FAMILIES`.
@@ -252,5 +459,11 @@ SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "gptj": gptj_shape,
     "gpt_neox": gpt_neox_shape,
     "opt": opt_shape,
+    "falcon": falcon_shape,
+    "bloom": bloom_shape,
+    "mpt": mpt_shape,
+    "bert": bert_shape,
+    "roberta": bert_shape,
+    "modernbert": modernbert_shape,
     **dict.fromkeys(BUILDS, built_shape),
 }
