@@ -131,6 +131,9 @@ def built_shape(config: Mapping[str, object]) -> ModelShape:
     windows = windows_of(build, config, n_layers)
     d_head = _d_head(build, config, d_model, n_heads)
     _check_rotation(build, config, d_head)
+    for key in build.scales:
+        if key in config and not isinstance(config[key], int | float):
+            raise ValueError(f"config has no number `{key}`")
     return ModelShape(
         family=name,
         n_layers=n_layers,
