@@ -60,6 +60,18 @@ def test_one_that_differs_in_modules(capsys: Capture) -> None:
     assert "MLP.forward" in found["code"] and "Attention.forward" in found["code"]
 
 
+@pytest.mark.parametrize("field", ["num_hidden_layers", "num_attention_heads", "num_local_experts"])
+def test_counts_that_would_take_an_hour_to_build(capsys: Capture, field: str) -> None:
+    """They are not built: the config alone is compared, or another refusal comes first."""
+    folder = Path("model")
+    folder.mkdir()
+    config = {"model_type": "helium", **SIZES, field: 10**9}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert cli._run(["doctor", "./model", "--format", "json"], False) == 2
+    found = json.loads(capsys.readouterr().out)["resembles"]
+    assert found["nearest"] == "llama" and found["same"] is None
+
+
 def test_one_like_none(capsys: Capture) -> None:
     text, found = told(capsys, {"model_type": "mamba"})
     assert "`mamba` is like none that is known" in text

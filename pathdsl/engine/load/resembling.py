@@ -31,8 +31,9 @@ Config = Mapping[str, object]
 _LAYERS = 2
 """So many layers are built to be compared."""
 
-_MOST_EXPERTS = 512
-"""More than so many experts are not built."""
+_MOST: Mapping[str, int] = {"expert": 512, "layer": 512, "head": 4096}
+"""What there may be many modules of, by what stands in the name of its field: with more, nothing is
+made of a config."""
 
 _LIKE = 0.4
 """At least this share of a modelling file has to read like that of the nearest family."""
@@ -139,12 +140,20 @@ def _whole(config: Config, kind: str) -> Config:
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-    if kind not in CONFIG_MAPPING_NAMES:
+    if kind not in CONFIG_MAPPING_NAMES or _is_huge(config):
         return config
     try:
         return {**AutoConfig.for_model(kind, **_plain(config)).to_dict(), **config}
     except Exception:  # classes raise what they like for a config that they do not take
         return config
+
+
+def _is_huge(config: Config) -> bool:
+    """Whether to make something of every layer, head or expert would take long."""
+    counts = [(key, value) for key, value in config.items() if isinstance(value, int | float)]
+    return any(
+        word in key and value > most for key, value in counts for word, most in _MOST.items()
+    )
 
 
 def _plain(config: Config) -> dict[str, Any]:
@@ -175,6 +184,8 @@ def _field_differences(fields: Mapping[str, object], nearest: str) -> Iterator[s
 
 def _refused(config: Config, nearest: str) -> str:
     """Why a config cannot be read as one of a known family."""
+    if _is_huge(config):
+        return "its counts are too large"
     try:
         SHAPES[nearest]({**config, "model_type": nearest})
     except (ValueError, TypeError, ArithmeticError, KeyError, AttributeError) as error:
@@ -228,11 +239,7 @@ def _built(kind: str, config: Config, whole: bool = False) -> nn.Module | None:
     import transformers
 
     auto = "AutoModel" if whole else _class_of(kind)[0]
-    if not auto or any(
-        isinstance(value, int) and value > _MOST_EXPERTS
-        for key, value in config.items()
-        if "expert" in key
-    ):
+    if not auto or _is_huge(config):
         return None
     make: Any = getattr(transformers, auto)
     for given in (_shortened(config), {}, {"head_dim": 64}):  # Ministral has no width by default
