@@ -1,4 +1,4 @@
-"""Tiny random GPT-Neo, GPT-J, GPT-NeoX and OPT models, and checks that hold for each of them."""
+"""Tiny random GPT-Neo, GPT-J, GPT-NeoX, OPT and toy models, and checks that hold for each."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pathdsl.engine.load.weights import load
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.self_check import prove
 from pathdsl.errors import EngineError
+from tests.engine import toy_cases
 from tests.engine.engine_cases import PAIRED, TASK
 from tests.engine.family_cases import Exact
 from tests.engine.tree_cases import open_case
@@ -37,6 +38,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
                  "intermediate_size": 12, "rotary_pct": 0.5},
     "opt": {"max_position_embeddings": 12, "num_hidden_layers": 2, "num_attention_heads": 2,
             "ffn_dim": 12},
+    toy_cases.TOY: toy_cases.SMALL,
 }  # fmt: skip
 # family -> the module that writes heads to the stream, for hooks on the unmodified model
 WRITERS: Mapping[str, Callable[[Any, int], nn.Linear]] = {
@@ -44,11 +46,14 @@ WRITERS: Mapping[str, Callable[[Any, int], nn.Linear]] = {
     "gptj": lambda model, layer: model.transformer.h[layer].attn.out_proj,
     "gpt_neox": lambda model, layer: model.gpt_neox.layers[layer].attention.dense,
     "opt": lambda model, layer: model.model.decoder.layers[layer].self_attn.out_proj,
+    toy_cases.TOY: lambda model, layer: model.blocks[layer].attn.o,
 }
 
 
 def make(family: str, attention: str = "eager", seed: int = 0, **options: object) -> Any:
     """A random model in float32 whose weights, biases and norms are far from their first values."""
+    if family == toy_cases.TOY:
+        return toy_cases.make("no_norm", seed, **options)
     settings: dict[str, Any] = {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 0}
     settings |= {"pad_token_id": None} if family != "opt" else {"pad_token_id": 1}
     settings |= {"hidden_size": 8} if family != "gptj" else {}

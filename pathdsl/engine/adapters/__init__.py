@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from pathdsl.engine.adapters.base import Adapter, refuse, refuse_foreign
 from pathdsl.engine.adapters.split import split
+from pathdsl.graph.model.toy import plain_attention
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FAMILIES", "Adapter", "Family", "adapter_for", "fuses"]
+__all__ = ["FAMILIES", "Adapter", "Family", "adapter_for", "announce", "fuses"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +28,13 @@ class Family:
     `fuses`: its scores are a scaled product of queries and keys and nothing else, which is what
     torch's fused attention computes. (GPT-Neo and GPT-J take them in float32 whatever the dtype,
     Gemma 2 caps them.)
+    `reference`: the module of pathdsl with its whole model, where `transformers` has none.
     """
 
     module: str
     adapter: str
     fuses: bool = True
+    reference: str = ""
 
 
 _LLAMA = Family(module="llama", adapter="LlamaAdapter")
@@ -54,13 +57,23 @@ FAMILIES: dict[str, Family] = {
     "gemma": Family(module="gemma", adapter="GemmaAdapter"),
     "gemma2": Family(module="gemma", adapter="Gemma2Adapter", fuses=False),
     "gemma3_text": Family(module="gemma", adapter="Gemma3Adapter"),
+    "pathdsl_toy": Family(module="toy", adapter="ToyAdapter", reference="pathdsl.engine.toy.model"),
 }
+
+
+def announce(config: Mapping[str, object] | None) -> None:
+    """Make a family of pathdsl's own known to `transformers`, before it is asked for its model."""
+    family = FAMILIES.get(str((config or {}).get("model_type")))
+    if family is not None and family.reference:
+        import_module(family.reference)
 
 
 def fuses(config: Mapping[str, object]) -> bool:
     """Whether torch's fused attention computes what a model of this config does."""
     family = FAMILIES.get(str(config.get("model_type")))
-    return family is not None and family.fuses and not config.get("reorder_and_upcast_attn")
+    if family is None or not family.fuses or config.get("reorder_and_upcast_attn"):
+        return False
+    return not family.reference or plain_attention(config)
 
 
 def adapter_for(model: torch.nn.Module, *, fused: bool = False) -> Adapter:

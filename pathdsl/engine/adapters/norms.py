@@ -39,6 +39,7 @@ __all__ = [
 # Classes of `transformers` by name, which adapters have verified: importing each takes its time.
 _OLMO_LAYER_NORM = "OlmoLayerNorm"
 _OLMO_EPSILON = 1e-5  # written into that class's own call
+_TOY_RMS_NORM = "ToyRMSNorm"  # in float64 where the model is
 _GAIN_BEFORE_ROUNDING = "Olmo2RMSNorm"
 
 
@@ -98,7 +99,7 @@ def scale_of(module: nn.Module, x: Tensor) -> Tensor:
         x = _widened(module, x)
         variance = (x - x.mean(-1, keepdim=True)).pow(2).mean(-1, keepdim=True)
     else:
-        variance = x.float().pow(2).mean(-1, keepdim=True)
+        variance = _rooted(module, x).pow(2).mean(-1, keepdim=True)
     return torch.rsqrt(variance + _epsilon(module))
 
 
@@ -116,8 +117,10 @@ def _with_scale(module: nn.Module, x: Tensor, scale: Tensor) -> Tensor:
             out = out + module.bias
         return out.to(x.dtype)
     weight = module.weight
+    out = _rooted(module, x) * scale
+    if weight is None:
+        return out.to(x.dtype)
     assert isinstance(weight, Tensor)
-    out = x.float() * scale
     if _counts_from_one(module):
         return (out * (1.0 + weight.float())).type_as(x)
     if _is(module, _GAIN_BEFORE_ROUNDING):
@@ -201,6 +204,11 @@ def _widened(module: nn.Module, x: Tensor) -> Tensor:
     if _is(module, _OLMO_LAYER_NORM) or x.dtype in (torch.float16, torch.bfloat16):
         return x.float()
     return x
+
+
+def _rooted(module: nn.Module, x: Tensor) -> Tensor:
+    """x in the dtype in which an RMSNorm computes."""
+    return x if _is(module, _TOY_RMS_NORM) and x.dtype == torch.float64 else x.float()
 
 
 def _epsilon(module: nn.Module) -> float:

@@ -22,13 +22,18 @@ def vet(asked: Attribution, shape: ModelShape) -> None:
         raise _refused(
             f"`by: {record.name}` scores no {asked.of}", advice=f"by: {', '.join(others)}"
         )
-    if asked.of == "neurons" and (shape.normed_mlp or not shape.has_mlp):
+    if asked.of == "neurons" and shape.no_neurons:
         raise _refused(
             f"neurons of this model (`{shape.family}`) write nothing of their own",
-            "a norm stands between the MLP and the residual stream" if shape.has_mlp else
-            "it has no MLPs",
+            shape.no_neurons,
             "attribute nodes",
-        )  # fmt: skip
+        )
+    if record.softmax and shape.bent_pattern:
+        raise _refused(
+            f"`by: {record.name}` takes treated queries and keys through a softmax",
+            "the pattern of this model is one with a constant added (`attn_coeff`)",
+            "by: exact, or atp",
+        )
     if shape.n_layers < record.least_layers:
         raise _refused(
             f"`by: {record.name}` leaves out one other layer after another, and the model has one",

@@ -105,7 +105,7 @@ def load(
     import torch
     import transformers
 
-    from pathdsl.engine.adapters import adapter_for, fuses
+    from pathdsl.engine.adapters import adapter_for, announce, fuses
 
     if source.dtype not in DTYPES:
         raise LanguageError(source.fault("PD610", f"dtype `{source.dtype}` is not supported"))
@@ -117,6 +117,7 @@ def load(
         held = sum(check_file(source, path) for path in files)
         check_size(source, held)
         fused = fused and fuses(config_of(source) or {})
+        announce(config_of(source))
         attention = "sdpa" if fused else "eager"
         model = _read_weights(source, place, files, target, attention, spread)
         _check_finite(source, model)
@@ -376,8 +377,11 @@ def load_tokenizer(source: ModelSource) -> Any | None:
         return None
     import transformers
 
+    from pathdsl.engine.adapters import announce
+
     place = source.location if folder is None else str(folder)
     try:
+        announce(config_of(source))
         with _quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 place, revision=source.revision or "main", trust_remote_code=False

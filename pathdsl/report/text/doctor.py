@@ -161,8 +161,8 @@ def _graph(shape: ModelShape) -> list[list[str]]:
 
 def _neurons(shape: ModelShape) -> str:
     """Whether neurons may be named."""
-    if shape.normed_mlp:
-        return "none: a norm stands between an MLP and the residual stream"
+    if shape.no_neurons:
+        return f"none: {shape.no_neurons}"
     return f"{shape.d_mlp:,} in each MLP, nodes where they are named: `m0.n[0..3]`"
 
 
