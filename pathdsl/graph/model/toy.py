@@ -9,7 +9,7 @@ looks like one of these and is none is a fault.
     >>> spec = toy_spec({"n_layers": 1, "d_model": 8, "n_heads": 2, "d_head": 3, "n_ctx": 5,
     ...     "d_vocab": 7, "attn_only": True, "normalization_type": None, "attn_scale": 2})
     >>> spec.d_out, spec.divisor(0)
-    (7, 2)
+    (7, 2.0)
 """
 
 from __future__ import annotations

@@ -126,7 +126,8 @@ def _structure(shape: ModelShape, diagnosis: Diagnosis) -> list[list[str]]:
             "widths",
             f"d_model {shape.d_model:,}, head {shape.d_head:,}"
             + (f", MLP {shape.d_mlp:,}" if shape.has_mlp else "")
-            + f", vocabulary {shape.d_vocab:,}",
+            + f", vocabulary {shape.d_vocab:,}"
+            + (f", {shape.d_vocab_out:,} logits" if shape.d_vocab_out else ""),
         ],
         ["context", f"{many(shape.n_positions, 'position')}; {_windows(shape)}"],
     ]
@@ -202,6 +203,8 @@ def _model(diagnosis: Diagnosis) -> list[list[str]]:
 
 def _tokenizer(tokenizer: TokenizerFacts | None, shape: ModelShape | None) -> str:
     if tokenizer is None:
+        if shape is not None and shape.d_vocab_out:
+            return "none: prompts are token ids, answers are numbers of logits"
         return "none: prompts and answers are token ids"
     text = f"{tokenizer.name} ({tokenizer.algorithm}), {many(tokenizer.size, 'token')}; "
     special = ", ".join(f"{name} `{token}`" for name, token in tokenizer.special.items())
@@ -223,6 +226,7 @@ def _structure_object(shape: ModelShape, diagnosis: Diagnosis) -> Object:
         "d_head": shape.d_head,
         "d_mlp": shape.d_mlp if shape.has_mlp else None,
         "vocabulary": shape.d_vocab,
+        "logits": shape.n_logits,
         "positions": shape.n_positions,
         "parallel": shape.parallel,
         "windows": [shape.window(layer) for layer in range(shape.n_layers)],
