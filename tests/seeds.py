@@ -65,6 +65,10 @@ CASES: Mapping[str, Cases] = {
         "GPT-Neo, GPT-J, GPT-NeoX and OPT against the tree, also with frozen norms",
         (300, 305, 307, 308, 312, 313, 316, 317, 319), range(300, 320), 11,
     ),
+    "toys": Cases(
+        "each variant of a toy model against the tree, also with frozen norms",
+        (300, 307, 312, 316, 319), range(300, 320), 20,
+    ),
     "broken": Cases("broken files at each boundary", range(5), range(12), 7),
 }  # fmt: skip
 SAMPLES: Mapping[str, Samples] = {

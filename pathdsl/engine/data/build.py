@@ -108,7 +108,15 @@ def build_task(
     specs = list(dict.fromkeys(one for one in (spec.treated, *treated) if one is not None))
     columns = dict.fromkeys([spec.reference, *prompt_columns])
     columns |= dict.fromkeys(c for one in specs for c in columns_of(one))
-    answers = [name for name in dict.fromkeys(answer_columns) if name != "next"]
+    answer_columns = list(dict.fromkeys(answer_columns))
+    answers = [name for name in answer_columns if name != "next"]
+    if len(answers) < len(answer_columns) and shape.d_vocab_out:
+        faults.add(
+            "PD383",
+            f"`next` is the token that comes next, and the model's {shape.d_vocab_out} logits are "
+            "not those of its tokens",
+            advice="name a column with the number of a logit for each prompt",
+        )
     needed = {name for name in (spec.cluster, spec.crossed, spec.split_by) if name}
     needed |= {one.by for one in specs if one.by not in ("", ROW)}
     _check_columns(table, [*columns, *answers, *sorted(needed)], answers, faults)

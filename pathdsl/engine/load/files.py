@@ -202,7 +202,7 @@ def check_size(source: ModelSource, held: int) -> None:
     shape = vet_config(source, config_of(source) or {})
     heads = shape.n_heads + shape.n_groups
     layer = shape.d_model * shape.d_head * heads + 2 * shape.d_model * shape.d_mlp * shape.has_mlp
-    least = shape.d_vocab * shape.d_model + shape.n_layers * layer
+    least = (shape.d_vocab + shape.d_vocab_out) * shape.d_model + shape.n_layers * layer
     if least > held:
         raise EngineError(
             source.fault(

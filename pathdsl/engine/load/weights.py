@@ -105,7 +105,7 @@ def load(
     import torch
     import transformers
 
-    from pathdsl.engine.adapters import adapter_for, fuses, implementation
+    from pathdsl.engine.adapters import adapter_for, announce, fuses, implementation
 
     if source.dtype not in DTYPES:
         raise LanguageError(source.fault("PD610", f"dtype `{source.dtype}` is not supported"))
@@ -118,6 +118,7 @@ def load(
         check_size(source, held)
         config = config_of(source) or {}
         fused = fused and fuses(config)
+        announce(config)
         attention = implementation(config, fused=fused)
         model = _read_weights(source, place, files, target, attention, spread)
         _check_finite(source, model)
@@ -384,8 +385,11 @@ def load_tokenizer(source: ModelSource) -> Any | None:
         return None
     import transformers
 
+    from pathdsl.engine.adapters import announce
+
     place = source.location if folder is None else str(folder)
     try:
+        announce(config_of(source))
         with _quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 place, revision=source.revision or "main", trust_remote_code=False

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from pathdsl.graph.model.builds import BUILDS, Build, windows_of
 from pathdsl.graph.model.fields import UnsupportedConfig, divided, integer, rotary_positions
+from pathdsl.graph.model.toy import TOY, toy_spec
 
 __all__ = ["SHAPES", "ModelShape", "UnsupportedConfig", "divided", "integer"]
 
@@ -33,6 +34,11 @@ class ModelShape:
     `normed_mlp`: a norm stands between an MLP and the residual stream, so that its neurons do not
     write to the stream each by itself.
     `gated_mlp`: an MLP has a third matrix, whose output gates its hidden units.
+    `normed_hidden`: a norm stands between an MLP's activation and its output projection.
+    `mixed_hidden`: the activation makes each hidden unit of all of them, by a softmax or a norm.
+    `d_vocab_out`: how many logits there are, where these are of something else than of the
+    vocabulary; 0 for one of each token.
+    `bent_pattern`: what attention reads values by is no softmax but one with a constant added.
     """
 
     family: str
@@ -52,6 +58,24 @@ class ModelShape:
     causal: bool = True
     normed_stream: bool = False
     prediction_head: bool = False
+    normed_hidden: bool = False
+    mixed_hidden: bool = False
+    d_vocab_out: int = 0
+    bent_pattern: bool = False
+
+    @property
+    def n_logits(self) -> int:
+        """How many logits there are."""
+        return self.d_vocab_out or self.d_vocab
+
+    @property
+    def no_neurons(self) -> str:
+        """Why no neuron is a node of its own; "" where neurons are."""
+        if not self.has_mlp:
+            return "it has no MLPs"
+        if self.normed_mlp:
+            return "a norm stands between the MLP and the residual stream"
+        return "a norm stands between neurons and what they write" if self.normed_hidden else ""
 
     @property
     def norm_after_attention(self) -> bool:
@@ -428,6 +452,32 @@ def _given(config: Mapping[str, object], key: str, default: object) -> object:
     return default if value is None else value
 
 
+def toy_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a toy model, of the project's own reference module."""
+    spec = toy_spec(config)
+    if not spec.causal:
+        raise UnsupportedConfig("the heads see later positions (`attention_dir: bidirectional`)")
+    return ModelShape(
+        family=TOY,
+        n_layers=spec.n_layers,
+        n_heads=spec.n_heads,
+        d_model=spec.d_model,
+        d_head=spec.d_head,
+        d_mlp=spec.d_mlp,
+        d_vocab=spec.d_vocab,
+        n_positions=spec.n_ctx,
+        has_mlp=spec.d_mlp > 0,
+        parallel=spec.parallel and spec.d_mlp > 0,
+        windows=spec.windows if any(spec.windows) else (),
+        n_kv_heads=spec.n_kv_heads,
+        gated_mlp=spec.gated_mlp,
+        normed_hidden=spec.act_fn == "solu_ln",
+        mixed_hidden=spec.act_fn in ("solu", "solu_ln"),
+        d_vocab_out=0 if spec.d_out == spec.d_vocab else spec.d_out,
+        bent_pattern=spec.attn_coeff != 1.0,
+    )
+
+
 # model_type of a config -> its shape. Keys are those of `pathdsl.engine.adapters.FAMILIES`.
 SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "gpt2": gpt2_shape,
@@ -441,5 +491,6 @@ SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "bert": bert_shape,
     "roberta": bert_shape,
     "modernbert": modernbert_shape,
+    TOY: toy_shape,
     **dict.fromkeys(BUILDS, built_shape),
 }
