@@ -32,6 +32,9 @@ MODELS: Mapping[str, Callable[[], Any]] = {
     "toy_solu": lambda: toy_cases.make("solu", d_head=4),  # hidden units mixed, a norm
     "toy_solu_gated": lambda: toy_cases.make("solu_gated"),  # hidden units mixed and gated, no norm
     "toy_shortformer": lambda: toy_cases.make("shortformer"),  # attention alone
+    "granite": lambda: family_cases.make("granite"),  # writes and logits scaled
+    "cohere": lambda: family_cases.make("cohere"),  # a gain of each head, parallel on one norm
+    "ministral3": lambda: family_cases.make("ministral3"),  # queries grow with their position
 }
 MAIN = ("gpt2", "llama", "gpt_neox", "gemma2")
 

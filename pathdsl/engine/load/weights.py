@@ -58,6 +58,7 @@ __all__ = [
     "fetch_config",
     "load",
     "load_tokenizer",
+    "quiet",
     "tokenizer_hash",
     "weight_files",
     "weight_hashes",
@@ -112,7 +113,7 @@ def load(
     target = check_device(source, device)
     make_deterministic(target, threads)
     spread = device == AUTO
-    with _quiet():
+    with quiet():
         place, files = _files(source)
         held = sum(check_file(source, path) for path in files)
         check_size(source, held)
@@ -168,7 +169,7 @@ def weight_files(source: ModelSource) -> list[Path]:
     """The weight files of a model; raises what `load` raises where there are none."""
     if source.lies != "on the hub":
         return _files(source)[1]
-    with _quiet():
+    with quiet():
         return _files(source)[1]
 
 
@@ -193,7 +194,7 @@ def _is_small(model: Any) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bar, warning or report of the libraries; settings are put back afterwards."""
     import transformers
 
@@ -364,7 +365,7 @@ def fetch_config(source: ModelSource) -> dict[str, object]:
     import transformers
 
     try:
-        with _quiet():
+        with quiet():
             config = transformers.AutoConfig.from_pretrained(
                 source.location, revision=source.revision or "main", trust_remote_code=False
             )
@@ -390,7 +391,7 @@ def load_tokenizer(source: ModelSource) -> Any | None:
     place = source.location if folder is None else str(folder)
     try:
         announce(config_of(source))
-        with _quiet():
+        with quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 place, revision=source.revision or "main", trust_remote_code=False
             )
