@@ -16,13 +16,13 @@ may move the last digits (docs/store.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import fields
 
 from pathdsl.engine.data.places import places
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.store.digest import digest, metric_text
-from pathdsl.graph.paths.pathset import Pos
+from pathdsl.graph.paths.pathset import Pos, positions_in
 from pathdsl.lang.signatures.treated import ROW
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
@@ -104,7 +104,7 @@ class TaskKeys:
 
     def _read_by(self, run: RunSpec) -> list[object]:
         """What a run reads of the task beside the reference prompts."""
-        found: list[object] = [self._place(pos) for pos in sorted(set(_positions(run.paths)))]
+        found: list[object] = [self._place(pos) for pos in sorted(set(positions_in(run.paths)))]
         if run.treated is not None and run.treats:
             found += self._of_treated(run.treated)
         for action in run.actions:
@@ -157,15 +157,3 @@ class TaskKeys:
         if which not in self._known:
             self._known[which] = digest(value())
         return self._known[which]
-
-
-def _positions(value: object) -> Iterator[Pos]:
-    """Every position inside a path set."""
-    if isinstance(value, Pos):
-        yield value
-    elif isinstance(value, tuple):
-        for part in value:
-            yield from _positions(part)
-    elif is_dataclass(value):
-        for one in fields(value):
-            yield from _positions(getattr(value, one.name))
