@@ -17,11 +17,13 @@ from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = [
+    "TOKENIZER_FILES",
     "all_files", "check_file", "check_size", "folder_files", "hub_files", "hub_folder", "sha256_of",
     "strangers", "unreachable",
 ]  # fmt: skip
 
 _INDEX = "model.safetensors.index.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _WEIGHTS = "model.safetensors"
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _PEFT = "adapter_config.json"

@@ -34,6 +34,7 @@ from pathdsl.engine.load.devices import (
     no_placing,
 )
 from pathdsl.engine.load.files import (
+    TOKENIZER_FILES,
     check_file,
     check_size,
     folder_files,
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from pathdsl.engine.adapters import Adapter
 
 __all__ = [
-    "TOKENIZER_FILES",
     "LoadedModel",
     "fetch_config",
     "load",
@@ -63,8 +63,6 @@ __all__ = [
     "weight_files",
     "weight_hashes",
 ]
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -262,10 +262,11 @@ def _guard_cases(part: SenderClass) -> set[int]:
         choices = [set(atoms), set(), *({a} for a in atoms)]
     else:
         choices = [{a for i, a in enumerate(atoms) if c >> i & 1} for c in range(1 << len(atoms))]
-    return {_outcome(part.free, part.guarded, chosen) for chosen in choices}
+    return {outcome(part.free, part.guarded, chosen) for chosen in choices}
 
 
-def _outcome(free: int, guarded: tuple[tuple[Guards, int], ...], held: set[Pos]) -> int:
+def outcome(free: int, guarded: tuple[tuple[Guards, int], ...], held: set[Pos]) -> int:
+    """The state that follows for senders that stand at the positions `held`."""
     for guards, bit in guarded:
         if all(pos in held for pos in guards):
             free |= bit

@@ -149,7 +149,9 @@ def _path(decl: ast.PathDecl, resolver: Resolver, view: View) -> list[str]:
     )
     if paths.units:
         names = [unit.label for unit in paths.units]
-        lines += ["", *_names(names, view, f"{len(names)} units")]
+        lines += ["", *_names(names, view, many(len(names), "unit"))]
+    if not paths.examples:
+        return [*lines, "", "  it has no path where its positions are different tokens"]
     lines += ["", "  some of its paths:"]
     lines += [f"    {clip(example, view.width - 4)}" for example in paths.examples]
     return lines
