@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pathdsl.engine.adapters.base import Adapter, refuse, refuse_foreign
 from pathdsl.engine.adapters.split import split
+from pathdsl.graph.model.builds import BUILDS
 
 if TYPE_CHECKING:
     import torch
@@ -34,33 +35,26 @@ class Family:
 
     module: str
     adapter: str
-    fuses: bool = True
-    not_eager: str = ""
+    fuses: bool
+    not_eager: str
 
-
-_LLAMA = Family(module="llama", adapter="LlamaAdapter")
 
 # By the model_type of the config, as in `pathdsl.graph.model.shape.SHAPES`.
 FAMILIES: dict[str, Family] = {
-    "gpt2": Family(module="gpt2", adapter="Gpt2Adapter"),
-    "gpt_neo": Family(module="gptneo", adapter="GptNeoAdapter", fuses=False),
-    "gptj": Family(module="gptj", adapter="GptJAdapter", fuses=False),
-    "gpt_neox": Family(module="neox", adapter="NeoxAdapter"),
-    "opt": Family(module="opt", adapter="OptAdapter"),
-    "falcon": Family(module="falcon", adapter="FalconAdapter", not_eager="alibi"),
-    "bloom": Family(module="bloom", adapter="BloomAdapter", fuses=False),
-    "mpt": Family(module="mpt", adapter="MptAdapter", fuses=False),
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
-    "qwen2": _LLAMA,
-    "qwen3": _LLAMA,
-    "smollm3": _LLAMA,
-    "olmo": Family(module="olmo", adapter="OlmoAdapter"),
-    "olmo2": Family(module="olmo", adapter="Olmo2Adapter"),
-    "phi3": Family(module="phi3", adapter="Phi3Adapter"),
-    "gemma": Family(module="gemma", adapter="GemmaAdapter"),
-    "gemma2": Family(module="gemma", adapter="Gemma2Adapter", fuses=False),
-    "gemma3_text": Family(module="gemma", adapter="Gemma3Adapter"),
+    "gpt2": Family(module="gpt2", adapter="Gpt2Adapter", fuses=True, not_eager=""),
+    "gpt_neo": Family(module="gptneo", adapter="GptNeoAdapter", fuses=False, not_eager=""),
+    "gptj": Family(module="gptj", adapter="GptJAdapter", fuses=False, not_eager=""),
+    "gpt_neox": Family(module="neox", adapter="NeoxAdapter", fuses=True, not_eager=""),
+    "opt": Family(module="opt", adapter="OptAdapter", fuses=True, not_eager=""),
+    "falcon": Family(module="falcon", adapter="FalconAdapter", fuses=True, not_eager="alibi"),
+    "bloom": Family(module="bloom", adapter="BloomAdapter", fuses=False, not_eager=""),
+    "mpt": Family(module="mpt", adapter="MptAdapter", fuses=False, not_eager=""),
+    **{
+        name: Family(
+            module="llama", adapter="LlamaAdapter", fuses=not build.score_cap, not_eager=""
+        )
+        for name, build in BUILDS.items()
+    },
 }
 
 
