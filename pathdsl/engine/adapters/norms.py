@@ -78,6 +78,7 @@ FORMS: Mapping[str, Form] = {
     "GemmaRMSNorm": _GEMMA,
     "Gemma2RMSNorm": _GEMMA,
     "Gemma3RMSNorm": _GEMMA,
+    "NemotronLayerNorm1P": replace(_LAYER_NORM, counts_from=1.0),
     "CohereLayerNorm": _COHERE,
     "Cohere2LayerNorm": _COHERE,
     "PerHead": _LAYER_NORM,
