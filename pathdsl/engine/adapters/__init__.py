@@ -49,6 +49,7 @@ FAMILIES: dict[str, Family] = {
     "falcon": Family(module="falcon", adapter="FalconAdapter", fuses=True, not_eager="alibi"),
     "bloom": Family(module="bloom", adapter="BloomAdapter", fuses=False, not_eager=""),
     "mpt": Family(module="mpt", adapter="MptAdapter", fuses=False, not_eager=""),
+    "gemma4_text": Family(module="gemma4", adapter="Gemma4Adapter", fuses=True, not_eager=""),
     **{
         name: Family(
             module="llama", adapter="LlamaAdapter", fuses=not build.score_cap, not_eager=""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
+from pathdsl.graph.model.shape import BY_LAYER
 from pathdsl.limits import LAYERS, SIZE
 
 __all__ = ["unusable"]
@@ -92,7 +93,7 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
 
 def unusable(config: Mapping[str, object]) -> tuple[str, str, tuple[str, ...]] | None:
     """The code, what is wrong with it, and more of that, where a config cannot be used."""
-    if config.get("per_layer_config"):
+    if config.get("per_layer_config") and config.get("model_type") not in BY_LAYER:
         why = "layers are taken apart as alike, so that one config must hold for all of them"
         return "PD612", "has settings for single layers (`per_layer_config`)", (why,)
     wrong = [

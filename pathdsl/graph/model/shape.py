@@ -33,6 +33,10 @@ class ModelShape:
     `normed_mlp`: a norm stands between an MLP and the residual stream, so that its neurons do not
     write to the stream each by itself.
     `gated_mlp`: an MLP has a third matrix, whose output gates its hidden units.
+    `groups`: for each layer how many key/value groups, where layers differ; `n_kv_heads` are then
+    the most.
+    `rescaled`: a layer multiplies the stream as it leaves it, so that one vector is not the same in
+    two layers.
     """
 
     family: str
@@ -49,6 +53,8 @@ class ModelShape:
     n_kv_heads: int = 0
     normed_mlp: bool = False
     gated_mlp: bool = False
+    groups: tuple[int, ...] = ()
+    rescaled: bool = False
 
     @property
     def norm_after_attention(self) -> bool:
@@ -65,12 +71,16 @@ class ModelShape:
 
     @property
     def n_groups(self) -> int:
-        """Key/value groups of a layer: heads of one group share their keys and values."""
+        """Key/value groups of a layer, at most: heads of one share their keys and values."""
         return self.n_kv_heads or self.n_heads
 
-    def heads_of_group(self, group: int) -> range:
-        """The query heads of one key/value group, `n_heads / n_groups` neighbours."""
-        size = self.n_heads // self.n_groups
+    def groups_of(self, layer: int) -> int:
+        """Key/value groups of `layer`."""
+        return self.groups[layer] if self.groups else self.n_groups
+
+    def heads_of_group(self, group: int, layer: int = 0) -> range:
+        """The query heads of one key/value group of a layer, as many neighbours in each group."""
+        size = self.n_heads // self.groups_of(layer)
         return range(group * size, (group + 1) * size)
 
     def window(self, layer: int) -> int | None:
@@ -362,11 +372,98 @@ def mpt_shape(config: Mapping[str, object]) -> ModelShape:
     )
 
 
+def gemma4_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a Gemma 4 that reads text; heads of its full layers may be wider, and fewer
+    keys and values. `d_head` is the widest."""
+    config = {**_GEMMA4, **config}
+    for key, why in _GEMMA4_NOT.items():
+        if config.get(key):
+            raise UnsupportedConfig(f"{why} (`{key}: {config[key]}`)")
+    if config.get("use_bidirectional_attention") == "all":
+        raise UnsupportedConfig("the heads see later positions (`use_bidirectional_attention`)")
+    n_layers, n_heads = integer(config, "num_hidden_layers"), integer(config, "num_attention_heads")
+    kinds = _gemma4_kinds(config, n_layers)
+    own = [_gemma4_own(config, layer, kind) for layer, kind in enumerate(kinds)]
+    sizes = [integer({**config, **given}, "head_dim") for given in own]
+    groups = tuple(integer({**config, **given}, "num_key_value_heads") for given in own)
+    if any(n < 1 or n_heads % n for n in groups):
+        raise ValueError(f"{n_heads} query heads do not share out {min(groups)} key/value heads")
+    window = integer(config, "sliding_window")
+    if window < 1:
+        raise ValueError("config has sliding layers and no `sliding_window`")
+    windows = tuple(window if kind == "sliding_attention" else None for kind in kinds)
+    return ModelShape(
+        family="gemma4_text",
+        n_layers=n_layers,
+        n_heads=n_heads,
+        d_model=integer(config, "hidden_size"),
+        d_head=max(sizes),
+        d_mlp=integer(config, "intermediate_size"),
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=rotary_positions(config),
+        windows=windows if any(windows) else (),
+        n_kv_heads=max(groups),
+        normed_mlp=True,
+        gated_mlp=True,
+        groups=groups if len(set(groups)) > 1 else (),
+        rescaled=True,
+    )
+
+
+_GEMMA4: Mapping[str, object] = {  # what an absent field means
+    "head_dim": 256, "num_key_value_heads": 4, "sliding_window": 512,
+    "hidden_size_per_layer_input": 256, "global_head_dim": 512,
+}  # fmt: skip
+_GEMMA4_NOT = {
+    "enable_moe_block": "its layers have experts beside their MLPs",
+    "num_kv_shared_layers": "its last layers read keys and values of earlier ones, so that a "
+    "head's keys and values have other senders than its query",
+    "hidden_size_per_layer_input": "a gate at the end of each layer reads the stream and a second "
+    "embedding, and no node stands for it",
+}
+
+
+def _gemma4_kinds(config: Mapping[str, object], n_layers: int) -> list[str]:
+    """The kind of each layer; `transformers` makes the last one full."""
+    kinds = config.get("layer_types")
+    if kinds is None:
+        kinds = ["full_attention" if (i + 1) % 6 == 0 else "sliding_attention"
+                 for i in range(n_layers)]  # fmt: skip
+    if not isinstance(kinds, list | tuple) or len(kinds) != n_layers:
+        raise ValueError(f"`layer_types` does not name {n_layers} layers")
+    if strange := sorted(set(map(str, kinds)) - {"full_attention", "sliding_attention"}):
+        raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
+    return [*map(str, kinds[:-1]), "full_attention"]
+
+
+def _gemma4_own(config: Mapping[str, object], layer: int, kind: str) -> Mapping[str, object]:
+    """What one layer has otherwise than the others."""
+    by_layer = config.get("per_layer_config")
+    if by_layer is None:
+        if kind != "full_attention":
+            return {}
+        few = config.get("num_global_key_value_heads") if config.get("attention_k_eq_v") else None
+        own = {"head_dim": config["global_head_dim"], "num_key_value_heads": few}
+        return {key: value for key, value in own.items() if value is not None}
+    if not isinstance(by_layer, Mapping):
+        raise ValueError("`per_layer_config` is no object")
+    given = by_layer.get(str(layer), by_layer.get(layer, {}))
+    if not isinstance(given, Mapping):
+        raise ValueError("`per_layer_config` is no object of objects")
+    numbers = [key for key in by_layer if not str(key).isdecimal()]
+    if strange := [*numbers, *sorted({*given} - {"head_dim", "num_key_value_heads"})]:
+        raise UnsupportedConfig(f"`per_layer_config` has `{strange[0]}`, which is not computed")
+    return given
+
+
 def _given(config: Mapping[str, object], key: str, default: object) -> object:
     """A field, or what its absence and null mean."""
     value = config.get(key)
     return default if value is None else value
 
+
+# model types of which `per_layer_config` is read
+BY_LAYER = ("gemma4_text",)
 
 # model_type of a config -> its shape. Keys are those of `pathdsl.engine.adapters.FAMILIES`.
 SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
@@ -378,5 +475,6 @@ SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "falcon": falcon_shape,
     "bloom": bloom_shape,
     "mpt": mpt_shape,
+    "gemma4_text": gemma4_shape,
     **dict.fromkeys(BUILDS, built_shape),
 }
