@@ -20,6 +20,10 @@ def _switch(value: Any) -> bool:
     return isinstance(value, bool)
 
 
+def _direction(value: Any) -> bool:
+    return isinstance(value, bool) or value in ("all", "vision")  # the words in Gemma 4
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
@@ -56,9 +60,10 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
         "do_layer_norm_before enable_bias is_decoder is_encoder_decoder "
         "layer_norm_elementwise_affine mlp_bias multi_query new_decoder_architecture no_bias "
         "parallel_attn qk_norm reorder_and_upcast_attn scale_attn_by_inverse_layer_idx "
-        "scale_attn_weights slow_but_exact tie_word_embeddings use_bidirectional_attention "
-        "use_cache use_parallel_residual use_qk_norm use_sliding_window",
+        "scale_attn_weights slow_but_exact tie_word_embeddings use_cache "
+        "use_parallel_residual use_qk_norm use_sliding_window",
     ),
+    (_direction, 'true, false, "all" or "vision"', "use_bidirectional_attention"),
     (
         _positive,
         "a number above 0",
