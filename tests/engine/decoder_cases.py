@@ -183,7 +183,7 @@ def check_stream(family: str, attention: str = "eager", **options: object) -> No
             out = adapter.mlp(layer, resid if adapter.shape.parallel else after)
             total = total + adapter.write_each(layer, z).sum(-2) + adapter.write_bias(layer) + out
             resid = after + out
-        assert torch.allclose(total, adapter.final_stream(ids), atol=1e-10)
+        assert torch.allclose(total, adapter.final_stream(ids)[0], atol=1e-10)
 
 
 def check_refusals(family: str, remove: str, replace: str, embedding: str) -> None:

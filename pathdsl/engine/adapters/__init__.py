@@ -31,29 +31,36 @@ class Family:
     `not_eager`: the switch of a config with which eager attention of `transformers` is not that of
     the model that was trained, so that the model's own forward pass is by `sdpa`. (Falcon's adds
     ALiBi twice.) Its scores are then no product alone.
+    `auto`: the class of `transformers` that loads it with its unembedding.
     """
 
     module: str
     adapter: str
     fuses: bool
-    not_eager: str
+    not_eager: str = ""
+    auto: str = "AutoModelForCausalLM"
 
+
+_MASKED = "AutoModelForMaskedLM"
 
 # By the model_type of the config, as in `pathdsl.graph.model.shape.SHAPES`.
 FAMILIES: dict[str, Family] = {
-    "gpt2": Family(module="gpt2", adapter="Gpt2Adapter", fuses=True, not_eager=""),
-    "gpt_neo": Family(module="gptneo", adapter="GptNeoAdapter", fuses=False, not_eager=""),
-    "gptj": Family(module="gptj", adapter="GptJAdapter", fuses=False, not_eager=""),
-    "gpt_neox": Family(module="neox", adapter="NeoxAdapter", fuses=True, not_eager=""),
-    "opt": Family(module="opt", adapter="OptAdapter", fuses=True, not_eager=""),
+    "gpt2": Family(module="gpt2", adapter="Gpt2Adapter", fuses=True),
+    "gpt_neo": Family(module="gptneo", adapter="GptNeoAdapter", fuses=False),
+    "gptj": Family(module="gptj", adapter="GptJAdapter", fuses=False),
+    "gpt_neox": Family(module="neox", adapter="NeoxAdapter", fuses=True),
+    "opt": Family(module="opt", adapter="OptAdapter", fuses=True),
     "falcon": Family(module="falcon", adapter="FalconAdapter", fuses=True, not_eager="alibi"),
-    "bloom": Family(module="bloom", adapter="BloomAdapter", fuses=False, not_eager=""),
-    "mpt": Family(module="mpt", adapter="MptAdapter", fuses=False, not_eager=""),
-    "gemma4_text": Family(module="gemma4", adapter="Gemma4Adapter", fuses=True, not_eager=""),
+    "bloom": Family(module="bloom", adapter="BloomAdapter", fuses=False),
+    "mpt": Family(module="mpt", adapter="MptAdapter", fuses=False),
+    "gemma4_text": Family(module="gemma4", adapter="Gemma4Adapter", fuses=True),
+    "bert": Family(module="bert", adapter="BertAdapter", fuses=True, auto=_MASKED),
+    "roberta": Family(module="bert", adapter="RobertaAdapter", fuses=True, auto=_MASKED),
+    "modernbert": Family(
+        module="modernbert", adapter="ModernBertAdapter", fuses=True, auto=_MASKED
+    ),
     **{
-        name: Family(
-            module="llama", adapter="LlamaAdapter", fuses=not build.score_cap, not_eager=""
-        )
+        name: Family(module="llama", adapter="LlamaAdapter", fuses=not build.score_cap)
         for name, build in BUILDS.items()
     },
 }

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pathdsl.engine.adapters.base import Adapter, check_weights, layers, visible
+from pathdsl.engine.adapters.base import Adapter, Part, check_weights, layers, visible
 from pathdsl.engine.adapters.norms import Given, Scales, apply, linear_part
 from pathdsl.graph.model.shape import ModelShape
 
@@ -91,7 +91,8 @@ class CausalAdapter(Adapter):
         self, layer: int, query_positions: Tensor, n_keys: int, valid: Tensor | None = None
     ) -> Tensor:
         """(rows, nq, n_keys) bool: True where a query of this layer may read a key."""
-        return visible(query_positions, n_keys, valid, self.shape.window(layer))
+        window, causal = self.shape.window(layer), self.shape.causal
+        return visible(query_positions, n_keys, valid, window, causal=causal)
 
     def mix(self, pattern: Tensor, v: Tensor) -> Tensor:
         """Values weighted by the pattern, -> (..., nq, d_head)."""
@@ -186,6 +187,10 @@ class CausalAdapter(Adapter):
         weight: Tensor = self.model.get_input_embeddings().weight.detach()
         return weight
 
+    def behind(self, layer: int, part: Part, total: Tensor) -> Tensor:
+        """The stream behind a part: the sum as it is, without a norm of its own."""
+        return total
+
     def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before the unembedding, (..., d) -> (..., d)."""
         return resid if self.final is None else apply(self.final, resid, scales, "scale_final")
@@ -235,8 +240,9 @@ class CausalAdapter(Adapter):
         logits: Tensor = self.model(input_ids=ids, attention_mask=real, use_cache=False).logits
         return logits
 
-    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(rows, pos, d): the unmodified model's stream before the final norm, if there is one."""
+    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(rows, pos, d): the unmodified model's stream before the final norm, if there is one, and
+        the logits of the same pass."""
         caught: list[Tensor] = []
 
         def catch(module: nn.Module, inputs: tuple[Tensor, ...], out: Any = None) -> None:
@@ -250,10 +256,10 @@ class CausalAdapter(Adapter):
         else:
             handle = self.blocks[-1].register_forward_hook(catch)
         try:
-            self.plain_forward(ids, lengths)
+            logits = self.plain_forward(ids, lengths)
         finally:
             handle.remove()
-        return caught[0]
+        return caught[0], logits
 
     def _index(self, heads: Sequence[int]) -> slice | Tensor:
         """Heads as an index: a slice where they are neighbours in order, so nothing is copied.

@@ -219,6 +219,9 @@ def _quiet() -> Iterator[None]:
 # ------------------------------------------------------------------------------- the weights
 
 
+_DECODER = "AutoModelForCausalLM"
+
+
 def _read_weights(
     source: ModelSource,
     place: str,
@@ -231,8 +234,12 @@ def _read_weights(
     import torch
     import transformers
 
+    from pathdsl.engine.adapters import FAMILIES
+
     try:
-        read: Any = transformers.AutoModelForCausalLM.from_pretrained
+        kind = str((config_of(source) or {}).get("model_type"))
+        auto = getattr(transformers, FAMILIES[kind].auto if kind in FAMILIES else _DECODER)
+        read: Any = auto.from_pretrained
         model, report = read(
             place,
             revision=source.revision or "main",

@@ -268,8 +268,9 @@ class Inside:
 def _seen(part: KeyClass, asked: Padded, have: Padded, masks: MaskTable) -> Tensor:
     """(rows, queries, keys) bool: which keys of the class a query reads."""
     distance = asked.positions.unsqueeze(-1) - have.positions.unsqueeze(1)
+    place = distance - masks.first_distance
     allowed = torch.from_numpy(np.asarray(masks.distances(part.distances))).to(distance.device)
-    return (distance >= 0) & allowed[distance.clamp(min=0)] & have.real.unsqueeze(1)
+    return (place >= 0) & allowed[place.clamp(min=0)] & have.real.unsqueeze(1)
 
 
 def _fused(

@@ -30,6 +30,12 @@ class ModelShape:
 
     `parallel`: attention and MLP of a layer read the same residual stream (no edge between them).
     `windows`: for each layer how many positions a head sees, its own included; None: all before.
+    `causal`: whether a head sees no position behind its own. Where it does, a window reaches as far
+    on as back, and None is all positions of the prompt.
+    `normed_stream`: a norm stands behind each sum of the stream (post-norm), so that what a node
+    reads is a norm of sums of norms, over the copies that it is sent.
+    `prediction_head`: layers of the model stand between the last stream and the unembedding, so
+    that a logit is no sum of what components write.
     `normed_mlp`: a norm stands between an MLP and the residual stream, so that its neurons do not
     write to the stream each by itself.
     `gated_mlp`: an MLP has a third matrix, whose output gates its hidden units.
@@ -55,6 +61,9 @@ class ModelShape:
     gated_mlp: bool = False
     groups: tuple[int, ...] = ()
     rescaled: bool = False
+    causal: bool = True
+    normed_stream: bool = False
+    prediction_head: bool = False
 
     @property
     def norm_after_attention(self) -> bool:
@@ -86,6 +95,13 @@ class ModelShape:
     def window(self, layer: int) -> int | None:
         """How many positions heads of `layer` see, or None for all up to their own."""
         return self.windows[layer] if self.windows else None
+
+    def sees(self, layer: int, distance: int) -> bool:
+        """Whether heads of `layer` see the position that many before their own, < 0 for behind."""
+        if distance < 0 and self.causal:
+            return False
+        window = self.window(layer)
+        return window is None or abs(distance) < window
 
 
 # -------------------------------------------------------------------------------------------------
@@ -235,12 +251,7 @@ def gpt_neox_shape(config: Mapping[str, object]) -> ModelShape:
 
 
 def opt_shape(config: Mapping[str, object]) -> ModelShape:
-    """The shape of an OPT with its norms before attention and MLP."""
-    if not config.get("do_layer_norm_before", True):
-        raise UnsupportedConfig(
-            "the model's norms come after attention and MLP (`do_layer_norm_before: false`), so "
-            "its residual stream is no sum of what components write"
-        )
+    """The shape of an OPT; with `do_layer_norm_before: false` its norms stand behind each sum."""
     d_model, n_heads = integer(config, "hidden_size"), integer(config, "num_attention_heads")
     return ModelShape(
         family="opt",
@@ -252,6 +263,79 @@ def opt_shape(config: Mapping[str, object]) -> ModelShape:
         d_vocab=integer(config, "vocab_size"),
         n_positions=integer(config, "max_position_embeddings", 2048),
         n_kv_heads=n_heads,
+        normed_stream=not config.get("do_layer_norm_before", True),
+    )
+
+
+def bert_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a BERT or RoBERTa; RoBERTa's positions begin behind its padding token's."""
+    kind = str(config.get("model_type"))
+    if config.get("is_decoder"):
+        raise UnsupportedConfig("an encoder that is run as a decoder (`is_decoder`)")
+    positions = config.get("position_embedding_type") or "absolute"
+    if positions != "absolute":
+        raise UnsupportedConfig(f"positions of type `{positions}` (`position_embedding_type`)")
+    d_model, n_heads = (
+        integer(config, "hidden_size", 768),
+        integer(config, "num_attention_heads", 12),
+    )
+    n_positions = integer(config, "max_position_embeddings", 512)
+    if kind == "roberta":
+        n_positions -= integer(config, "pad_token_id", 1) + 1
+    return ModelShape(
+        family=kind,
+        n_layers=integer(config, "num_hidden_layers", 12),
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=integer(config, "intermediate_size", 3072),
+        d_vocab=integer(config, "vocab_size", 50265 if kind == "roberta" else 30522),
+        n_positions=n_positions,
+        n_kv_heads=n_heads,
+        causal=False,
+        normed_stream=True,
+        prediction_head=True,
+    )
+
+
+def modernbert_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a ModernBERT: `local_attention // 2` positions before and behind are seen."""
+    d_model, n_heads = (
+        integer(config, "hidden_size", 768),
+        integer(config, "num_attention_heads", 12),
+    )
+    n_layers, every = (
+        integer(config, "num_hidden_layers", 22),
+        config.get("global_attn_every_n_layers"),
+    )
+    if every is None:
+        every = 3
+    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+        raise ValueError("config has no integer `global_attn_every_n_layers`")
+    kinds = config.get("layer_types")
+    if kinds is None:
+        kinds = [f"{'sliding' if layer % every else 'full'}_attention" for layer in range(n_layers)]
+    if not isinstance(kinds, list | tuple) or len(kinds) != n_layers:
+        raise ValueError(f"`layer_types` does not describe {n_layers} layers")
+    if strange := sorted(set(map(str, kinds)) - {"full_attention", "sliding_attention"}):
+        raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
+    window = integer(config, "local_attention", 128) // 2 + 1
+    if window < 1:
+        raise ValueError("`local_attention` is below 0")
+    return ModelShape(
+        family="modernbert",
+        n_layers=n_layers,
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=integer(config, "intermediate_size", 1152),
+        d_vocab=integer(config, "vocab_size", 50368),
+        n_positions=rotary_positions({"max_position_embeddings": 8192, **config}),
+        windows=tuple(window if kind == "sliding_attention" else None for kind in kinds),
+        n_kv_heads=n_heads,
+        gated_mlp=True,
+        causal=False,
+        prediction_head=True,
     )
 
 
@@ -476,5 +560,8 @@ SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "bloom": bloom_shape,
     "mpt": mpt_shape,
     "gemma4_text": gemma4_shape,
+    "bert": bert_shape,
+    "roberta": bert_shape,
+    "modernbert": modernbert_shape,
     **dict.fromkeys(BUILDS, built_shape),
 }
