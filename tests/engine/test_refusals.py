@@ -158,7 +158,6 @@ def test_integers_in_the_weight_file(folder: Path) -> None:
         ({"model_type": "lfm2"}, ("short convolutions", "no node")),
         ({"model_type": "lfm2_moe", "num_experts": 4}, ("short convolutions",)),
         ({"model_type": "bitnet", "quantization_config": {"a": 1}}, ("attn_sub_norm", "unrounded")),
-        ({"model_type": "modernbert-decoder"}, ("`lm_head`", "part of its own in a logit")),
         ({"model_type": "t5", "is_encoder_decoder": True}, ("encoder", "decoder-only")),
     ],
 )  # fmt: skip

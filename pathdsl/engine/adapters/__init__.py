@@ -59,6 +59,9 @@ FAMILIES: dict[str, Family] = {
     "modernbert": Family(
         module="modernbert", adapter="ModernBertAdapter", fuses=True, auto=_MASKED
     ),
+    "modernbert-decoder": Family(
+        module="modernbert_decoder", adapter="ModernBertDecoderAdapter", fuses=True
+    ),
     **{
         name: Family(module="llama", adapter="LlamaAdapter", fuses=not build.score_cap)
         for name, build in BUILDS.items()

@@ -36,12 +36,6 @@ _STRUCTURES: Mapping[str, tuple[str, str, str]] = {
     "lfm2": _CONVOLVES,
     "lfm2_moe": _CONVOLVES,
     "lfm3": _CONVOLVES,
-    "modernbert-decoder": (
-        "has a dense map, an activation and a norm (`lm_head`) between its last norm and the "
-        "unembedding",
-        "what a component writes has then no part of its own in a logit",
-        "use a decoder whose last norm is followed by the unembedding",
-    ),
 }
 
 

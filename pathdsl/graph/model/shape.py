@@ -299,7 +299,10 @@ def bert_shape(config: Mapping[str, object]) -> ModelShape:
 
 
 def modernbert_shape(config: Mapping[str, object]) -> ModelShape:
-    """The shape of a ModernBERT: `local_attention // 2` positions before and behind are seen."""
+    """The shape of a ModernBERT: `local_attention // 2` positions before and behind are seen, of
+    its decoder as many, the own one included."""
+    kind = str(config.get("model_type"))
+    causal = kind == "modernbert-decoder"
     d_model, n_heads = (
         integer(config, "hidden_size", 768),
         integer(config, "num_attention_heads", 12),
@@ -319,11 +322,11 @@ def modernbert_shape(config: Mapping[str, object]) -> ModelShape:
         raise ValueError(f"`layer_types` does not describe {n_layers} layers")
     if strange := sorted(set(map(str, kinds)) - {"full_attention", "sliding_attention"}):
         raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
-    window = integer(config, "local_attention", 128) // 2 + 1
+    window = integer(config, "local_attention", 128) // 2 + int(not causal)
     if window < 1:
-        raise ValueError("`local_attention` is below 0")
+        raise ValueError("`local_attention` is too small for a window")
     return ModelShape(
-        family="modernbert",
+        family=kind,
         n_layers=n_layers,
         n_heads=n_heads,
         d_model=d_model,
@@ -334,7 +337,7 @@ def modernbert_shape(config: Mapping[str, object]) -> ModelShape:
         windows=tuple(window if kind == "sliding_attention" else None for kind in kinds),
         n_kv_heads=n_heads,
         gated_mlp=True,
-        causal=False,
+        causal=causal,
         prediction_head=True,
     )
 
@@ -563,5 +566,6 @@ SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "bert": bert_shape,
     "roberta": bert_shape,
     "modernbert": modernbert_shape,
+    "modernbert-decoder": modernbert_shape,
     **dict.fromkeys(BUILDS, built_shape),
 }
