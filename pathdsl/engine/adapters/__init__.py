@@ -58,6 +58,7 @@ FAMILIES: dict[str, Family] = {
     "falcon": Family(module="falcon", adapter="FalconAdapter", fuses=True, not_eager="alibi"),
     "bloom": Family(module="bloom", adapter="BloomAdapter", fuses=False),
     "mpt": Family(module="mpt", adapter="MptAdapter", fuses=False),
+    "gemma4_text": Family(module="gemma4", adapter="Gemma4Adapter", fuses=True),
     "bert": Family(module="bert", adapter="BertAdapter", fuses=True, auto=_MASKED),
     "roberta": Family(module="bert", adapter="RobertaAdapter", fuses=True, auto=_MASKED),
     "modernbert": Family(
@@ -65,6 +66,9 @@ FAMILIES: dict[str, Family] = {
     ),
     "pathdsl_toy": Family(
         module="toy", adapter="ToyAdapter", fuses=True, reference="pathdsl.engine.toy.model"
+    ),
+    "modernbert-decoder": Family(
+        module="modernbert_decoder", adapter="ModernBertDecoderAdapter", fuses=True
     ),
     **{
         name: Family(module="llama", adapter="LlamaAdapter", fuses=not build.score_cap)
