@@ -28,6 +28,8 @@ MODELS: Mapping[str, Callable[[], Any]] = {
     "olmo2": lambda: family_cases.make("olmo2"),  # the same, queries normed over all heads
     "qwen3": lambda: family_cases.make("qwen3"),  # queries and keys normed by head
     "modernbert": lambda: encoder_cases.make("modernbert"),  # sees later positions, a head behind
+    "bloom": lambda: decoder_cases.make("bloom"),  # a bias of scores by position
+    "falcon": lambda: decoder_cases.make("falcon"),  # parallel, one key for all heads
 }
 MAIN = ("gpt2", "llama", "gpt_neox", "gemma2")
 

@@ -132,11 +132,11 @@ class Adapter(Protocol):
         *,
         want_pattern: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attention of `n` head copies: their outputs and, if wanted, their patterns.
+        """Attention of all heads of a layer: their outputs and, if wanted, their patterns.
 
-        q (n, rows, nq, d_head); k, v (n, rows, nk, d_head), key j standing at position j;
-        query_positions (rows, nq) int; valid (rows, nk) bool, True where a real token stands.
-        -> (n, rows, nq, d_head), and (n, rows, nq, nk) or None.
+        q (n_heads, rows, nq, d_head); k, v (n_heads, rows, nk, d_head), key j standing at position
+        j; query_positions (rows, nq) int; valid (rows, nk) bool, True where a real token stands.
+        -> (n_heads, rows, nq, d_head), and (n_heads, rows, nq, nk) or None.
         """
         ...
 
@@ -148,9 +148,11 @@ class Adapter(Protocol):
         v: Tensor,
         mask: Tensor,
         *,
+        bias: Tensor | None = None,
         want_pattern: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """`attend` with any mask: (rows, nq, nk) bool, True where a query may read a key."""
+        """`attend` of `n` head copies with any mask: (rows, nq, nk) bool, True where a query may
+        read a key. `bias`: their `position_bias`."""
         ...
 
     def mask(
@@ -163,7 +165,18 @@ class Adapter(Protocol):
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled and not yet masked scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk).
 
-        Soft-capping, where a family has it, is applied here.
+        Soft-capping, where a family has it, is applied here. `position_bias` is not yet in them.
+        """
+        ...
+
+    def position_bias(
+        self, layer: int, heads: Sequence[int], queries: Tensor, keys: Tensor
+    ) -> Tensor | None:
+        """What is added to `scores` by position (ALiBi), None in families that add nothing.
+
+        Of `n` heads, with the positions of queries (rows, nq) and keys (rows, nk) as they stand in
+        the prompt: (n, rows, nq, nk), or (n, rows, 1, nk) where every query has the same. It is
+        right up to a constant of each query, which a softmax does not see.
         """
         ...
 
@@ -289,8 +302,9 @@ class Adapter(Protocol):
         """Logits (rows, pos, d_vocab) of the unmodified `transformers` model, for self-checks."""
         ...
 
-    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(rows, pos, d): what enters the unmodified model's final norm, for self-checks."""
+    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(rows, pos, d): what enters the unmodified model's final norm, and its logits (rows, pos,
+        d_vocab) from the same pass, for self-checks."""
         ...
 
 

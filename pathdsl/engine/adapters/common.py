@@ -109,9 +109,18 @@ class CausalAdapter(Adapter):
         *,
         want_pattern: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """(n, rows, nq, d_head) and keys and values (n, rows, nk, d_head) -> outputs, patterns."""
-        seen = self.mask(layer, query_positions.to(q.device), k.shape[-2], valid)
-        return self.attend_masked(layer, q, k, v, seen, want_pattern=want_pattern)
+        """q (n_heads, rows, nq, d_head), k, v (n_heads, rows, nk, d_head) -> outputs, patterns."""
+        queries = query_positions.to(q.device)
+        seen = self.mask(layer, queries, k.shape[-2], valid)
+        keys = torch.arange(k.shape[-2], device=q.device).expand(len(queries), -1)
+        bias = self.position_bias(layer, range(self.shape.n_heads), queries, keys)
+        return self.attend_masked(layer, q, k, v, seen, bias=bias, want_pattern=want_pattern)
+
+    def position_bias(
+        self, layer: int, heads: Sequence[int], queries: Tensor, keys: Tensor
+    ) -> Tensor | None:
+        """None: positions enter in other ways."""
+        return None
 
     def attend_masked(
         self,
@@ -121,17 +130,19 @@ class CausalAdapter(Adapter):
         v: Tensor,
         mask: Tensor,
         *,
+        bias: Tensor | None = None,
         want_pattern: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """The same with the keys that each query may read as a mask (rows, nq, nk)."""
-        if self.fused and not want_pattern:
+        if self.fused and bias is None and not want_pattern:
             # A query that sees nothing (padding) would be nan, which spreads through 0 * nan.
             seen = mask | ~mask.any(dim=-1, keepdim=True)
             z = functional.scaled_dot_product_attention(
                 q, k, v, attn_mask=seen.unsqueeze(0), scale=self.scaling(layer)
             )  # a mask of three axes would fall back to an implementation that holds the scores
             return z, None
-        pattern = self.softmax(self.scores(layer, q, k), mask)  # (n, rows, nq, nk)
+        scores = self.scores(layer, q, k)  # (n, rows, nq, nk)
+        pattern = self.softmax(scores if bias is None else scores + bias, mask)
         return self.mix(pattern, v), (pattern if want_pattern else None)
 
     # ---------------------------------------------------------------- what attention writes
@@ -233,8 +244,9 @@ class CausalAdapter(Adapter):
         logits: Tensor = self.model(input_ids=ids, attention_mask=real, use_cache=False).logits
         return logits
 
-    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(rows, pos, d): the unmodified model's stream before the final norm, if there is one."""
+    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(rows, pos, d): the unmodified model's stream before the final norm, if there is one, and
+        the logits of the same pass."""
         caught: list[Tensor] = []
 
         def catch(module: nn.Module, inputs: tuple[Tensor, ...], out: Any = None) -> None:
@@ -248,10 +260,10 @@ class CausalAdapter(Adapter):
         else:
             handle = self.blocks[-1].register_forward_hook(catch)
         try:
-            self.plain_forward(ids, lengths)
+            logits = self.plain_forward(ids, lengths)
         finally:
             handle.remove()
-        return caught[0]
+        return caught[0], logits
 
     def _index(self, heads: Sequence[int]) -> slice | Tensor:
         """Heads as an index: a slice where they are neighbours in order, so nothing is copied.

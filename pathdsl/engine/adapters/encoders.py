@@ -50,11 +50,12 @@ class EncoderAdapter(BlockAdapter):
         """Logits (rows, pos, d_vocab) of the unmodified model, rows without their padding."""
         return _by_length(ids, lengths, self._logits)
 
-    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(rows, pos, d): the unmodified model's last stream, before the final norm if it is one
-        of the stream's own."""
-        stream = super().final_stream
-        return _by_length(ids, lengths, lambda prompts: stream(prompts))
+        of the stream's own, and the logits of the same pass."""
+        call, width = super().final_stream, self.shape.d_model
+        found = _by_length(ids, lengths, lambda prompts: torch.cat(call(prompts), dim=-1))
+        return found[..., :width], found[..., width:]
 
     def _logits(self, ids: Tensor) -> Tensor:
         ids = ids.to(self._device)

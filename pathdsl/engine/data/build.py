@@ -195,6 +195,7 @@ def _check_columns(
                 f"no row has a column `{column}`"
                 if everywhere
                 else f"row `{row['id']}` has no column `{column}`",
+                row="" if everywhere else row["id"],
                 about=column,
                 notes=(f"row `{row['id']}` has {have or 'none'}",) if row is lacking[0] else (),
                 advice=f"where no metric shall read it here: `metric NAME on TASK = … {column} …`"
@@ -237,6 +238,7 @@ def _check_lengths(
                 "PD334",
                 f"row `{row['id']}`: `{reference}` has {len(ours.ids)} tokens, "
                 f"`{column}` has {len(theirs.ids)}",
+                row=row["id"],
                 about=column,
                 notes=tuple(
                     f"{name}: " + " ".join(f"`{word}`" for word in encoder.words(prompt.ids))
@@ -317,6 +319,7 @@ def _positions(
                     "PD334",
                     f"row `{row['id']}`: spans count characters of `{SPAN_COLUMN}`, which has "
                     f"{len(counted.ids)} tokens, `{spec.reference}` {len(prompt.ids)}",
+                    row=row["id"],
                     about="spans",
                 )
                 continue
@@ -336,6 +339,7 @@ def _positions(
             faults.add(
                 "PD335",
                 f"row `{row['id']}` gives no position `{name}`{why}",
+                row=row["id"],
                 about=name,
                 advice=f'"positions": {{"{name}": 3}}',
             )
@@ -360,6 +364,7 @@ def _labels(
                 faults.add(
                     "PD329",
                     f"row `{row['id']}`, column `{name}`: wanted one text or number to group by",
+                    row=row["id"],
                     about=name,
                 )
     return labels

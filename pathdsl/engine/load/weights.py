@@ -105,7 +105,7 @@ def load(
     import torch
     import transformers
 
-    from pathdsl.engine.adapters import adapter_for, fuses
+    from pathdsl.engine.adapters import adapter_for, fuses, implementation
 
     if source.dtype not in DTYPES:
         raise LanguageError(source.fault("PD610", f"dtype `{source.dtype}` is not supported"))
@@ -116,8 +116,9 @@ def load(
         place, files = _files(source)
         held = sum(check_file(source, path) for path in files)
         check_size(source, held)
-        fused = fused and fuses(config_of(source) or {})
-        attention = "sdpa" if fused else "eager"
+        config = config_of(source) or {}
+        fused = fused and fuses(config)
+        attention = implementation(config, fused=fused)
         model = _read_weights(source, place, files, target, attention, spread)
         _check_finite(source, model)
         model.eval()
