@@ -54,7 +54,8 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
         "add_cross_attention alibi apply_residual_connection_post_layernorm attention_bias "
         "classifier_bias decoder_bias do_layer_norm_before enable_bias is_decoder norm_bias "
         "is_encoder_decoder layer_norm_elementwise_affine mlp_bias multi_query "
-        "new_decoder_architecture no_bias parallel_attn qk_norm reorder_and_upcast_attn scale_attn_by_inverse_layer_idx "
+        "new_decoder_architecture no_bias parallel_attn qk_norm reorder_and_upcast_attn "
+        "scale_attn_by_inverse_layer_idx "
         "scale_attn_weights slow_but_exact tie_word_embeddings use_bidirectional_attention "
         "use_cache use_parallel_residual use_qk_norm use_sliding_window",
     ),
