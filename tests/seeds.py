@@ -69,6 +69,10 @@ CASES: Mapping[str, Cases] = {
         "each variant of a toy model against the tree, also with frozen norms",
         (300, 307, 312, 316, 319), range(300, 320), 20,
     ),
+    "encoders": Cases(
+        "encoders, and OPT with norms behind its parts, against the tree",
+        (0, 1, 3, 5, 7, 9, 13, 16, 20, 23), range(24), 10,
+    ),
     "broken": Cases("broken files at each boundary", range(5), range(12), 7),
 }  # fmt: skip
 SAMPLES: Mapping[str, Samples] = {

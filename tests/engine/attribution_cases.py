@@ -16,7 +16,7 @@ from pathdsl.plan.treated import TreatedSpec
 from pathdsl.score.attribution import Attribution
 from pathdsl.score.metrics import atom
 from pathdsl.score.quantity import RowExpr, RowMetric, RowOp
-from tests.engine import decoder_cases, engine_cases, family_cases, toy_cases
+from tests.engine import decoder_cases, encoder_cases, engine_cases, family_cases, toy_cases
 from tests.engine.family_cases import Exact
 
 REFERENCE = RunSpec(task="t", kind="reference")
@@ -27,6 +27,7 @@ MODELS: Mapping[str, Callable[[], Any]] = {
     "gemma2": lambda: family_cases.make("gemma2"),  # norms behind attention and MLP, capped
     "olmo2": lambda: family_cases.make("olmo2"),  # the same, queries normed over all heads
     "qwen3": lambda: family_cases.make("qwen3"),  # queries and keys normed by head
+    "modernbert": lambda: encoder_cases.make("modernbert"),  # sees later positions, a head behind
     "bloom": lambda: decoder_cases.make("bloom"),  # a bias of scores by position
     "falcon": lambda: decoder_cases.make("falcon"),  # parallel, one key for all heads
     "toy_solu": lambda: toy_cases.make("solu", d_head=4),  # hidden units mixed, a norm

@@ -291,30 +291,43 @@ def opt_shape(config: Mapping[str, object]) -> ModelShape:
     )
 
 
+_LEARNED = ("absolute",)
+"""Kinds of positions of a BERT that `transformers` computes."""
+
+
 def bert_shape(config: Mapping[str, object]) -> ModelShape:
-    """The shape of a BERT or RoBERTa; RoBERTa's positions begin behind its padding token's."""
-    kind = str(config.get("model_type"))
+    """The shape of a BERT."""
+    return _post_norm_encoder(config, "bert", 30522, 0)
+
+
+def roberta_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a RoBERTa, whose positions begin behind the number of its padding token."""
+    return _post_norm_encoder(config, "roberta", 50265, integer(config, "pad_token_id", 1) + 1)
+
+
+def _post_norm_encoder(
+    config: Mapping[str, object], family: str, d_vocab: int, first: int
+) -> ModelShape:
+    """`first`: the row of the position table that is the first position's."""
     if config.get("is_decoder"):
         raise UnsupportedConfig("an encoder that is run as a decoder (`is_decoder`)")
     positions = config.get("position_embedding_type") or "absolute"
-    if positions != "absolute":
+    if positions not in _LEARNED:
         raise UnsupportedConfig(f"positions of type `{positions}` (`position_embedding_type`)")
     d_model, n_heads = (
         integer(config, "hidden_size", 768),
         integer(config, "num_attention_heads", 12),
     )
     n_positions = integer(config, "max_position_embeddings", 512)
-    if kind == "roberta":
-        n_positions -= integer(config, "pad_token_id", 1) + 1
     return ModelShape(
-        family=kind,
+        family=family,
         n_layers=integer(config, "num_hidden_layers", 12),
         n_heads=n_heads,
         d_model=d_model,
         d_head=divided(d_model, n_heads),
         d_mlp=integer(config, "intermediate_size", 3072),
-        d_vocab=integer(config, "vocab_size", 50265 if kind == "roberta" else 30522),
-        n_positions=n_positions,
+        d_vocab=integer(config, "vocab_size", d_vocab),
+        n_positions=n_positions - first,
         n_kv_heads=n_heads,
         causal=False,
         normed_stream=True,
@@ -614,7 +627,7 @@ SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "mpt": mpt_shape,
     "gemma4_text": gemma4_shape,
     "bert": bert_shape,
-    "roberta": bert_shape,
+    "roberta": roberta_shape,
     "modernbert": modernbert_shape,
     "modernbert-decoder": modernbert_shape,
     TOY: toy_shape,
