@@ -90,6 +90,7 @@ SAMPLES: Mapping[str, Samples] = {
     "bh": Samples("false verdicts by Benjamini and Hochberg", 100, 250),
     "equivalence": Samples("level and power of equivalence", 250, 800),
     "settled": Samples("samples that settle a claim", 150, 400),
+    "emergence": Samples("emergences against their ends", 40, 200),
     "crossed": Samples("intervals over crossed rows", 300, 500),
     "correlated": Samples("correlations over prompts and members", 30, 150),
     "unverified": Samples("bounds on units that were not patched", 12, 100),
