@@ -336,10 +336,16 @@ def _post_norm_encoder(
 
 
 def modernbert_shape(config: Mapping[str, object]) -> ModelShape:
-    """The shape of a ModernBERT: `local_attention // 2` positions before and behind are seen, of
-    its decoder as many, the own one included."""
-    kind = str(config.get("model_type"))
-    causal = kind == "modernbert-decoder"
+    """The shape of a ModernBERT: `local_attention // 2` positions before and behind are seen."""
+    return _modernbert(config, causal=False)
+
+
+def modernbert_decoder_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of its decoder: `local_attention // 2` positions are seen, the own one included."""
+    return _modernbert(config, causal=True)
+
+
+def _modernbert(config: Mapping[str, object], *, causal: bool) -> ModelShape:
     d_model, n_heads = (
         integer(config, "hidden_size", 768),
         integer(config, "num_attention_heads", 12),
@@ -363,7 +369,7 @@ def modernbert_shape(config: Mapping[str, object]) -> ModelShape:
     if window < 1:
         raise ValueError("`local_attention` is too small for a window")
     return ModelShape(
-        family=kind,
+        family=str(config.get("model_type")),
         n_layers=n_layers,
         n_heads=n_heads,
         d_model=d_model,
@@ -629,7 +635,7 @@ SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "bert": bert_shape,
     "roberta": roberta_shape,
     "modernbert": modernbert_shape,
-    "modernbert-decoder": modernbert_shape,
+    "modernbert-decoder": modernbert_decoder_shape,
     TOY: toy_shape,
     **dict.fromkeys(BUILDS, built_shape),
 }
