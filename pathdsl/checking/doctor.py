@@ -215,8 +215,8 @@ def _task(prompts: Mapping[str, np.ndarray], lengths: list[int], shape: ModelSha
 
 
 def _compared(shape: ModelShape) -> list[int]:
-    """Tokens spread over the vocabulary."""
-    last = shape.d_vocab - 1
+    """Logits spread over all of them."""
+    last = shape.n_logits - 1
     return sorted({last * part // (_LOGITS - 1) for part in range(_LOGITS)})
 
 
@@ -266,9 +266,9 @@ def _memory(shape: ModelShape, weights: int, itemsize: int) -> Memory:
     plan = _plan(_planner(task, shape), shape, [Measure(kind="kl")])
     batch = rows_per_batch(plan, itemsize, Limits().memory)
     row = row_bytes(plan, itemsize, schedule(plan))
-    logits = len(plan.outputs) * shape.d_vocab * itemsize  # read at one position of each run
+    logits = len(plan.outputs) * shape.n_logits * itemsize  # read at one position of each run
     # Two plain runs and one put together, two copies of their real tokens, three in float64.
-    compared = PROOF_ROWS * tokens * shape.d_vocab * (5 * itemsize + 3 * 8)
+    compared = PROOF_ROWS * tokens * shape.n_logits * (5 * itemsize + 3 * 8)
     return Memory(weights=weights, values=batch * (row + logits), proofs=compared, tokens=tokens)
 
 

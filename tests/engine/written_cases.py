@@ -20,7 +20,7 @@ from tests.oracle.cases import build_model
 GPT2 = "gpt2"
 NAMES = (
     GPT2, "gpt_neo", "gptj", "gpt_neox", "opt", "llama_biases", "mistral", "qwen3", "olmo", "olmo2",
-    "phi3", "gemma", "gemma2", "gemma3", "granite", "cohere", "falcon", "bloom", "mpt",
+    "phi3", "gemma", "gemma2", "gemma3", "falcon", "bloom", "mpt", "granite", "cohere",
 )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ from pathdsl.engine.load.devices import (
     no_placing,
 )
 from pathdsl.engine.load.files import (
+    TOKENIZER_FILES,
     check_file,
     check_size,
     folder_files,
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from pathdsl.engine.adapters import Adapter
 
 __all__ = [
-    "TOKENIZER_FILES",
     "LoadedModel",
     "fetch_config",
     "load",
@@ -63,8 +63,6 @@ __all__ = [
     "weight_files",
     "weight_hashes",
 ]
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +104,7 @@ def load(
     import torch
     import transformers
 
-    from pathdsl.engine.adapters import adapter_for, fuses, implementation
+    from pathdsl.engine.adapters import adapter_for, announce, fuses, implementation
 
     if source.dtype not in DTYPES:
         raise LanguageError(source.fault("PD610", f"dtype `{source.dtype}` is not supported"))
@@ -119,6 +117,7 @@ def load(
         check_size(source, held)
         config = config_of(source) or {}
         fused = fused and fuses(config)
+        announce(config)
         attention = implementation(config, fused=fused)
         model = _read_weights(source, place, files, target, attention, spread)
         _check_finite(source, model)
@@ -186,6 +185,10 @@ def _commit(source: ModelSource, files: list[Path]) -> str:
 
 SMALL_MODEL = 20_000_000
 """Parameters below which one thread is faster than two."""
+
+
+LOOKED_AT = 1 << 20
+"""Weights that are looked at together, so that what looks takes little beside them."""
 
 
 def _is_small(model: Any) -> bool:
@@ -340,7 +343,12 @@ def _check_finite(source: ModelSource, model: Any) -> None:
     """Raise EngineError PD606 where a weight is infinite or not a number."""
     import torch
 
-    bad = [name for name, p in model.named_parameters() if not bool(torch.isfinite(p).all())]
+    def finite(weights: torch.Tensor) -> bool:
+        # A whole embedding compared with infinity takes half of its own memory again, and more.
+        parts = weights.detach().flatten().split(LOOKED_AT)
+        return all(bool(torch.isfinite(part).all()) for part in parts)
+
+    bad = [name for name, p in model.named_parameters() if not finite(p)]
     if bad:
         note: tuple[str, ...] = ()
         if source.dtype == "float16":
@@ -385,8 +393,11 @@ def load_tokenizer(source: ModelSource) -> Any | None:
         return None
     import transformers
 
+    from pathdsl.engine.adapters import announce
+
     place = source.location if folder is None else str(folder)
     try:
+        announce(config_of(source))
         with quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 place, revision=source.revision or "main", trust_remote_code=False

@@ -134,7 +134,8 @@ def _structure(shape: ModelShape, diagnosis: Diagnosis) -> list[list[str]]:
             "widths",
             f"d_model {shape.d_model:,}, head {shape.d_head:,}"
             + (f", MLP {shape.d_mlp:,}" if shape.has_mlp else "")
-            + f", vocabulary {shape.d_vocab:,}",
+            + f", vocabulary {shape.d_vocab:,}"
+            + (f", {shape.d_vocab_out:,} logits" if shape.d_vocab_out else ""),
         ],
         ["context", f"{many(shape.n_positions, 'position')}; {_windows(shape)}"],
     ]
@@ -228,8 +229,8 @@ def _graph(shape: ModelShape) -> list[list[str]]:
 
 def _neurons(shape: ModelShape) -> str:
     """Whether neurons may be named."""
-    if shape.normed_mlp:
-        return "none: a norm stands between an MLP and the residual stream"
+    if shape.no_neurons:
+        return f"none: {shape.no_neurons}"
     return f"{shape.d_mlp:,} in each MLP, nodes where they are named: `m0.n[0..3]`"
 
 
@@ -269,6 +270,8 @@ def _model(diagnosis: Diagnosis) -> list[list[str]]:
 
 def _tokenizer(tokenizer: TokenizerFacts | None, shape: ModelShape | None) -> str:
     if tokenizer is None:
+        if shape is not None and shape.d_vocab_out:
+            return "none: prompts are token ids, answers are numbers of logits"
         return "none: prompts and answers are token ids"
     text = f"{tokenizer.name} ({tokenizer.algorithm}), {many(tokenizer.size, 'token')}; "
     special = ", ".join(f"{name} `{token}`" for name, token in tokenizer.special.items())
@@ -290,6 +293,7 @@ def _structure_object(shape: ModelShape, diagnosis: Diagnosis) -> Object:
         "d_head": shape.d_head,
         "d_mlp": shape.d_mlp if shape.has_mlp else None,
         "vocabulary": shape.d_vocab,
+        "logits": shape.n_logits,
         "positions": shape.n_positions,
         "parallel": shape.parallel,
         "causal": shape.causal,
