@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from pathdsl.cli import main as cli
 from pathdsl.engine.load import resembling
@@ -22,11 +23,20 @@ SIZES = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _some_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that families added later change no answer."""
+def test_every_known_family_can_be_compared() -> None:
+    """Also those that are no part of `transformers`, which are none that another could be."""
+    mine = resembling.resemblance({"model_type": "mine", **SIZES, "rms_norm_eps": 1e-5})
+    helium = resembling.resemblance({"model_type": "helium"})
+    assert mine is not None and mine.nearest == "llama"
+    assert helium is not None and helium.nearest in CONFIG_MAPPING_NAMES
+
+
+@pytest.fixture
+def capsys(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Capture]:
+    """In a folder of its own, and with some known families: those added later change no answer."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(resembling, "SHAPES", {kind: SHAPES[kind] for kind in KNOWN})
+    yield capsys
 
 
 def told(capsys: Capture, config: Mapping[str, Any], code: str = "PD607") -> tuple[str, Any]:

@@ -22,6 +22,7 @@ from typing import Any
 
 from torch import nn
 
+from pathdsl.graph.model.builds import BUILDS
 from pathdsl.graph.model.shape import SHAPES
 
 __all__ = ["Resemblance", "resemblance"]
@@ -130,6 +131,15 @@ def _known_fields(kind: str) -> Mapping[str, object]:
     return found
 
 
+def _comparable() -> list[str]:
+    """The known families that are part of the installed `transformers`, those of the table, Llama
+    at their head, before the others: of equally near ones the first is said."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    ordered = dict.fromkeys([*BUILDS, *SHAPES])
+    return [kind for kind in ordered if kind in SHAPES and kind in CONFIG_MAPPING_NAMES]
+
+
 def _matters(field: str) -> bool:
     """Whether a field of a config may change what a model computes."""
     return field not in _of_every_config() and not _UNREAD.search(field)
@@ -170,7 +180,7 @@ def _by_fields(config: Config, fields: Mapping[str, object]) -> str:
         known = {key for key in _known_fields(kind) if _matters(key)}
         return len(known & set(fields)), not _refused(config, kind)
 
-    nearest = max(SHAPES, key=likeness)
+    nearest = max(_comparable(), key=likeness)
     return nearest if 2 * likeness(nearest)[0] >= len(fields) else ""
 
 
@@ -401,7 +411,7 @@ def _by_code(defined: Mapping[str, str]) -> str:
         known = _definitions(kind)
         return sum(_alike(text, known[name]) for name, text in defined.items() if name in known)
 
-    nearest = max(SHAPES, key=likeness)
+    nearest = max(_comparable(), key=likeness)
     return nearest if likeness(nearest) >= _LIKE * len(defined) else ""
 
 
