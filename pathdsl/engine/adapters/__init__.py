@@ -26,7 +26,7 @@ class Family:
 
     `fuses`: its scores are a scaled product of queries and keys and nothing else, which is what
     torch's fused attention computes. (GPT-Neo and GPT-J take them in float32 whatever the dtype,
-    Gemma 2 caps them.)
+    Gemma 2 caps them, GPT-OSS and Granite SWA have sinks.)
     """
 
     module: str
@@ -35,6 +35,7 @@ class Family:
 
 
 _LLAMA = Family(module="llama", adapter="LlamaAdapter")
+_MIXTURE = Family(module="mixtures", adapter="MixtureAdapter")
 
 # By the model_type of the config, as in `pathdsl.graph.model.shape.SHAPES`.
 FAMILIES: dict[str, Family] = {
@@ -54,6 +55,13 @@ FAMILIES: dict[str, Family] = {
     "gemma": Family(module="gemma", adapter="GemmaAdapter"),
     "gemma2": Family(module="gemma", adapter="Gemma2Adapter", fuses=False),
     "gemma3_text": Family(module="gemma", adapter="Gemma3Adapter"),
+    "mixtral": _MIXTURE,
+    "qwen2_moe": _MIXTURE,
+    "qwen3_moe": _MIXTURE,
+    "olmoe": Family(module="mixtures", adapter="OlmoeAdapter"),
+    "gpt_oss": Family(module="sinks", adapter="GptOssAdapter", fuses=False),
+    "granite_swa": Family(module="sinks", adapter="GraniteSwaAdapter", fuses=False),
+    "llama4_text": Family(module="llama4", adapter="Llama4Adapter"),
 }
 
 

@@ -96,7 +96,7 @@ class BlockAdapter(CausalAdapter):
         out = out.view(*normed.shape[:-1], n_selected, self.shape.d_head)
         return self.placed(layer, slot, out, positions.to(normed.device))
 
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
         scores = scores.to(self._narrowest)
         hidden = torch.finfo(scores.dtype).min

@@ -130,8 +130,14 @@ class CausalAdapter(Adapter):
                 q, k, v, attn_mask=seen.unsqueeze(0), scale=self.scaling(layer)
             )  # a mask of three axes would fall back to an implementation that holds the scores
             return z, None
-        pattern = self.softmax(self.scores(layer, q, k), mask)  # (n, rows, nq, nk)
+        sinks = self.sinks(layer)  # of all heads in order, which n is where there are any
+        each = None if sinks is None else sinks.view(-1, 1, 1, 1)
+        pattern = self.softmax(self.scores(layer, q, k), mask, each)  # (n, rows, nq, nk)
         return self.mix(pattern, v), (pattern if want_pattern else None)
+
+    def sinks(self, layer: int, heads: Sequence[int] | None = None) -> Tensor | None:
+        """None: there are no sinks."""
+        return None
 
     # ---------------------------------------------------------------- what attention writes
 

@@ -56,10 +56,14 @@ class LlamaAdapter(CausalAdapter):
 
     def __init__(self, model: nn.Module) -> None:
         shape = shape_of_model(model)
-        check_modules(model, BUILDS[shape.family], shape.n_layers)
+        check_modules(model, BUILDS[shape.family], shape, self._also(model))
         whole: Any = model
         parts = whole.model
         super().__init__(model, shape, blocks=parts.layers, final=parts.norm, head=whole.lm_head)
+
+    def _also(self, model: nn.Module) -> dict[str, type[nn.Module]]:
+        """Modules that only some configs of the family have, by path."""
+        return {}
 
     def embed(self, ids: Tensor) -> Tensor:
         """The token embedding as it enters the stream, (rows, pos) ids -> (rows, pos, d)."""
@@ -153,7 +157,7 @@ class LlamaAdapter(CausalAdapter):
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q, k.transpose(-1, -2)) * self.blocks[layer].self_attn.scaling
 
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """The pattern, by way of float32; keys where `mask` is False get exactly 0."""
         hidden = max(torch.finfo(kind).min for kind in (scores.dtype, torch.float32))
         scores = scores.masked_fill(~mask, hidden)

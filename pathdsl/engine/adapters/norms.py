@@ -25,21 +25,21 @@ the result is rounded to the input's dtype, by family.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 __all__ = [
-    "Applied", "Given", "Held", "Noted", "Scales", "apply", "centred", "linear_part", "moved",
-    "offset", "pulled", "scale_of", "spread",
+    "ROUTING", "Applied", "Given", "Held", "Noted", "Scales", "apply", "centred", "linear_part", "moved",
+    "offset", "pulled", "routed_by", "scale_of", "spread",
 ]  # fmt: skip
 
 # Classes of `transformers` by name, which adapters have verified: importing each takes its time.
 _OLMO_LAYER_NORM = "OlmoLayerNorm"
 _OLMO_EPSILON = 1e-5  # written into that class's own call
-_GAIN_BEFORE_ROUNDING = "Olmo2RMSNorm"
+_GAIN_BEFORE_ROUNDING = ("Olmo2RMSNorm", "GptOssRMSNorm")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,16 +49,24 @@ class Noted:
     found: dict[str, Tensor] = field(default_factory=dict)
 
 
+ROUTING = "routing"
+"""Beside the scales of norms: the weight of each expert of a mixture, (..., n_experts)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """Scales that norms use instead of their own, (tokens, 1) each, by kind."""
+    """Scales that norms use instead of their own, (tokens, 1) each, by kind; and a routing.
+
+    `own_norms`: norms have scales of their own, and only the routing is given.
+    """
 
     scales: Mapping[str, Tensor]
+    own_norms: bool = False
 
     def part(self, start: int, length: int) -> Given:
         """The scales of `length` tokens from `start` on, or as many as there are."""
         kept = {kind: scale[start : start + length] for kind, scale in self.scales.items()}
-        return Given(scales=kept)
+        return Given(scales=kept, own_norms=self.own_norms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +89,37 @@ def apply(module: nn.Module, x: Tensor, scales: Scales | None, kind: str) -> Ten
 
     Raises KeyError where scales are given and none of this kind is among them.
     """
-    if isinstance(scales, Given):
+    if isinstance(scales, Given) and not scales.own_norms:
         return _with_scale(module, x, scales.scales[kind])
     if isinstance(scales, Held):
         return _with_scale(module, x, scale_of(module, x.detach()))
     if isinstance(scales, Applied):
         scales.found[kind] = module, x
-    elif scales is not None:
+    elif isinstance(scales, Noted):
         scales.found[kind] = scale_of(module, x)
     return module(x)
+
+
+def routed_by(
+    route: Callable[[], tuple[Tensor, Tensor]],
+    n_experts: int,
+    axes: Sequence[int],
+    scales: Scales | None,
+) -> tuple[Tensor, Tensor]:
+    """Weights and numbers of each token's experts, two of (tokens, k), as they come or are given.
+
+    `route` gives them; `axes` are those of the tokens.
+    """
+    if isinstance(scales, Given) and ROUTING in scales.scales:
+        whole = scales.scales[ROUTING].reshape(-1, n_experts)
+        k = max(int((whole != 0).sum(-1).max()), 1) if len(whole) else 1
+        found = whole.topk(k, dim=-1)
+        return found.values, found.indices
+    weights, chosen = route()
+    if isinstance(scales, Noted):
+        whole = weights.new_zeros((len(weights), n_experts)).scatter(-1, chosen, weights)
+        scales.found[ROUTING] = whole.view(*axes, n_experts)
+    return weights, chosen
 
 
 def scale_of(module: nn.Module, x: Tensor) -> Tensor:
@@ -115,12 +145,14 @@ def _with_scale(module: nn.Module, x: Tensor, scale: Tensor) -> Tensor:
         if module.bias is not None:
             out = out + module.bias
         return out.to(x.dtype)
-    weight = module.weight
-    assert isinstance(weight, Tensor)
+    weight = getattr(module, "weight", None)
     out = x.float() * scale
+    if weight is None:
+        return out.type_as(x)
+    assert isinstance(weight, Tensor)
     if _counts_from_one(module):
         return (out * (1.0 + weight.float())).type_as(x)
-    if _is(module, _GAIN_BEFORE_ROUNDING):
+    if type(module).__name__ in _GAIN_BEFORE_ROUNDING:
         return (weight * out).to(x.dtype)
     return weight * out.to(x.dtype)
 

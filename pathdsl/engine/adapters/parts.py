@@ -13,6 +13,7 @@ another class, as another child or as another weight.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from torch import nn
 
@@ -32,11 +33,13 @@ def check_parts(
     family: str,
     parts: Modules,
     activations: Sequence[str],
+    own: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> None:
     """Raise where a model is not an unmodified one of its class.
 
     `parts`: module path -> the class that it must be; a dropout may be missing. `activations`: the
-    last names of the activation modules, of which any will do, since adapters call them.
+    last names of the activation modules, of which any will do, since adapters call them. `own`:
+    class name -> parameters of modules of that class beside `weight` and `bias` of a leaf.
 
     Raises EngineError PD607 for another class, PD612 for added, replaced or missing modules and for
     weights that none of the parts has.
@@ -67,7 +70,8 @@ def check_parts(
         if owner not in found and owner:  # an activation's own
             continue
         leaf = owner in parts and not any(True for _ in found[owner].children())
-        if not leaf or last not in ("weight", "bias"):
+        usual = leaf and last in ("weight", "bias")
+        if not usual and (not owner or last not in own.get(type(found[owner]).__name__, ())):
             raise refuse("PD612", f"the model has a weight that {family} has not: `{name}`")
 
 

@@ -123,6 +123,12 @@ class MlpPart:
     """
 
     def __init__(self, adapter: Adapter, layer: int, read: Tensor, rules: Rules) -> None:
+        self._whole: Part | None = None
+        if adapter.shape.routes(layer):  # activations of experts are in it
+            self._whole = Part(lambda x: adapter.mlp(layer, x, rules.scales), read)
+            self.output = self._whole.output
+            return
+
         def before(x: Tensor) -> tuple[Tensor, ...]:
             found, gate = adapter.mlp_before(layer, x, rules.scales)
             return (found,) if gate is None else (found, gate)
@@ -148,6 +154,8 @@ class MlpPart:
 
     def back(self, gradient: Tensor) -> Tensor:
         """The gradient at what the MLP reads, from one at what it writes or from a stack."""
+        if self._whole is not None:
+            return self._whole.back(gradient)[0]
         (at_hidden,) = self._after.back(gradient)
         first, *rest = self._slopes
         others = [at_hidden * slope for slope in rest]
@@ -262,11 +270,13 @@ class TapeLayer:
         return project
 
     def _attended(self, q: Tensor, k: Tensor) -> Tensor:
-        scores = self.adapter.scores(self.layer, q, k)
-        pattern, t = self.adapter.softmax(scores, self.mask), self.rules.temperature
+        scores, sinks = self.adapter.scores(self.layer, q, k), self.adapter.sinks(self.layer)
+        each = None if sinks is None else sinks.view(-1, 1, 1, 1)
+        pattern, t = self.adapter.softmax(scores, self.mask, each), self.rules.temperature
         if t == 1.0:
             return pattern
-        return as_if(pattern, t * self.adapter.softmax(scores / t, self.mask))
+        each = None if each is None else each / t
+        return as_if(pattern, t * self.adapter.softmax(scores / t, self.mask, each))
 
     def hidden(self) -> Tensor:
         """The MLP's hidden units, (rows, pos, d_mlp)."""

@@ -54,6 +54,7 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
         "add_cross_attention attention_bias do_layer_norm_before enable_bias is_decoder "
         "is_encoder_decoder layer_norm_elementwise_affine mlp_bias qk_norm "
         "reorder_and_upcast_attn scale_attn_by_inverse_layer_idx scale_attn_weights "
+        "norm_topk_prob attn_temperature_tuning qkv_bias "
         "tie_word_embeddings use_bidirectional_attention use_cache use_parallel_residual "
         "use_qk_norm use_sliding_window",
     ),
@@ -63,7 +64,7 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
         "layer_norm_epsilon layer_norm_eps rms_norm_eps rope_theta rotary_emb_base "
         "rope_local_base_freq query_pre_attn_scalar attn_logit_softcapping "
         "final_logit_softcapping attention_multiplier embedding_multiplier residual_multiplier "
-        "logits_scaling clip_qkv",
+        "logits_scaling clip_qkv swiglu_limit swiglu_alpha attn_scale",
     ),
     (
         _share,
@@ -83,7 +84,10 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
         "n_head num_attention_heads num_heads num_key_value_heads n_embd hidden_size n_inner "
         "intermediate_size ffn_dim head_dim vocab_size n_positions max_position_embeddings "
         "n_ctx rotary_dim word_embed_proj_dim sliding_window window_size "
-        "original_max_position_embeddings sliding_window_pattern no_rope_layer_interval",
+        "original_max_position_embeddings sliding_window_pattern no_rope_layer_interval "
+        "num_experts num_local_experts num_experts_per_tok moe_intermediate_size "
+        "shared_expert_intermediate_size intermediate_size_mlp attention_chunk_size floor_scale "
+        "decoder_sparse_step interleave_moe_layer_step",
     ),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pathdsl.graph.model.shape import SHAPES
+from pathdsl.graph.model.shape import MIXTURES, SHAPES
 
 __all__ = ["other_kind"]
 
@@ -17,13 +17,14 @@ def other_kind(config: Mapping[str, object]) -> tuple[str, str, str] | None:
     kind = config.get("model_type") or "unknown"
     inner = config.get("text_config")
     text: Mapping[str, object] = inner if isinstance(inner, Mapping) else {}
-    for key in _EXPERTS:
+    for key in () if kind in SHAPES or str(text.get("model_type")) in SHAPES else _EXPERTS:
         if count := config.get(key) or text.get(key):
             return (
-                f"`{kind}` is a mixture of experts (`{key}: {count}`), and no adapter takes one "
-                "apart",
-                "a router picks other experts for every token, so the edges would change with it",
-                "use a model with one MLP in each layer",
+                f"`{kind}` is a mixture of experts (`{key}: {count}`), and no adapter takes this "
+                "one apart",
+                "mixtures of the model types "
+                f"{', '.join(f'`{name}`' for name in MIXTURES)} are",
+                "use one of these, or a model with one MLP in each layer",
             )
     for key, what in _INPUTS.items():
         if config.get(key):

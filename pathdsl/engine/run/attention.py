@@ -178,7 +178,9 @@ def attend_group(
         seen.append(inside.seen(_seen(part, asked, have, masks), asked, have))
         # each (rows, queries, keys)
         places.append(have.positions.masked_fill(~have.real, -1))
-    pattern = adapter.softmax(_cat(scores), _cat(seen).unsqueeze(1))
+    sinks = adapter.sinks(layer, [copy.head for copy in group.copies])
+    of_copies = None if sinks is None else sinks.view(1, -1, 1, 1)
+    pattern = adapter.softmax(_cat(scores), _cat(seen).unsqueeze(1), of_copies)
     if group.acts:
         pattern = inside.pattern(pattern, _cat(seen), asked, _cat(places), pattern_of)
     total: Tensor | None = None

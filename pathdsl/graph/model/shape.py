@@ -9,8 +9,24 @@ edges).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """The MLPs that are mixtures of experts.
+
+    `layers`: for each layer whether its MLP is one. Of `n_experts` a token uses `top`, each of
+    `width` hidden units; `shared` hidden units are used by every token.
+    """
+
+    layers: tuple[bool, ...]
+    n_experts: int
+    top: int
+    width: int
+    shared: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +38,9 @@ class ModelShape:
     `normed_mlp`: a norm stands between an MLP and the residual stream, so that its neurons do not
     write to the stream each by itself.
     `gated_mlp`: an MLP has a third matrix, whose output gates its hidden units.
+    `d_mlp`: hidden units of an MLP that is no mixture. `mixture`: the MLPs that are mixtures.
+    `sinks`: every head has a constant in the denominator of its softmax, so that its weights add up
+    to less than one.
     """
 
     family: str
@@ -38,6 +57,23 @@ class ModelShape:
     n_kv_heads: int = 0
     normed_mlp: bool = False
     gated_mlp: bool = False
+    mixture: Mixture | None = None
+    sinks: bool = False
+
+    def routes(self, layer: int) -> bool:
+        """Whether the MLP of a layer is a mixture of experts."""
+        return self.mixture is not None and self.mixture.layers[layer]
+
+    def used_units(self, layer: int) -> int:
+        """Hidden units of a layer's MLP that one token uses."""
+        if self.mixture is None or not self.mixture.layers[layer]:
+            return self.d_mlp
+        return self.mixture.top * self.mixture.width + self.mixture.shared
+
+    @property
+    def n_experts(self) -> int:
+        """Experts of a mixture, 0 where there is none."""
+        return 0 if self.mixture is None else self.mixture.n_experts
 
     @property
     def norm_after_attention(self) -> bool:
@@ -118,10 +154,12 @@ class Gated:
     """What tells a family with gated MLPs from the others, its config apart.
 
     `absent`: what an absent field of a config means, as in `transformers`; every other one is None
-    or has to be given. `normed_mlp`: as of the shape. `slides(config, n_layers, window)`: which
+    or has to be given; `usual_experts` is how many experts there are where no field says it. `normed_mlp`: as of the shape. `slides(config, n_layers, window)`: which
     layers see a window alone; None for no layer. `listed`: whether `layer_types` says so instead.
     `switched`: whether there is a window only where `use_sliding_window` says so. `yarn_is_long`:
-    whether `yarn` changes with the length of a batch, as `longrope` does.
+    whether `yarn` changes with the length of a batch, as `longrope` does. `mixture(config,
+    n_layers)`: which MLPs are mixtures. `sinks`: as of the shape. `dense`: the field that says how
+    wide an MLP is that is no mixture.
     """
 
     absent: Mapping[str, object]
@@ -130,6 +168,9 @@ class Gated:
     listed: bool = True
     switched: bool = False
     yarn_is_long: bool = False
+    mixture: Callable[[Mapping[str, object], int], Mixture | None] = lambda config, n_layers: None
+    sinks: bool = False
+    dense: str = "intermediate_size"
 
 
 def _everywhere(config: Mapping[str, object], n_layers: int, window: object) -> list[bool]:
@@ -155,6 +196,73 @@ def _but_every(config: Mapping[str, object], n_layers: int, window: object) -> l
     if not isinstance(every, int) or every < 1:
         raise ValueError("config has no integer `sliding_window_pattern`")
     return [bool((layer + 1) % every) for layer in range(n_layers)]
+
+
+def _first_of_two(config: Mapping[str, object], n_layers: int, window: object) -> list[bool]:
+    """Every other layer below `max_window_layers`, and only with `use_sliding_window`."""
+    below = integer(config, "max_window_layers") if config.get("use_sliding_window") else 0
+    return [layer % 2 == 0 and layer < below for layer in range(n_layers)]
+
+
+def _but_fourths(config: Mapping[str, object], n_layers: int, window: object) -> list[bool]:
+    return [layer % 4 != 0 for layer in range(n_layers)]
+
+
+def _experts(
+    config: Mapping[str, object], layers: list[bool], width: str, shared: str = ""
+) -> Mixture | None:
+    """Experts as wide as the field `width` says, and what every token uses as `shared` says."""
+    counts = {  # one is another name of the other
+        integer(config, key)
+        for key in ("num_local_experts", "num_experts")
+        if config.get(key) is not None
+    }
+    if len(counts) > 1:
+        raise ValueError("`num_experts` and `num_local_experts` are two numbers")
+    n_experts = counts.pop() if counts else integer(config, "usual_experts")
+    if not any(layers) or not n_experts:
+        return None
+    found = Mixture(
+        layers=tuple(layers),
+        n_experts=n_experts,
+        top=integer(config, "num_experts_per_tok"),
+        width=integer(config, width),
+        shared=integer(config, shared) if shared else 0,
+    )
+    if not 1 <= found.top <= found.n_experts:
+        raise ValueError(f"a token uses {found.top} of {found.n_experts} experts")
+    return found
+
+
+def _all_mixed(config: Mapping[str, object], n_layers: int) -> Mixture | None:
+    return _experts(config, [True] * n_layers, "intermediate_size")
+
+
+def _stepped(shared: str) -> Callable[[Mapping[str, object], int], Mixture | None]:
+    """Mixtures in every `decoder_sparse_step`-th layer but in those of `mlp_only_layers`."""
+
+    def mixture(config: Mapping[str, object], n_layers: int) -> Mixture | None:
+        step, dense = integer(config, "decoder_sparse_step"), config.get("mlp_only_layers") or ()
+        if step < 1 or not isinstance(dense, list | tuple):
+            raise ValueError("`decoder_sparse_step` and `mlp_only_layers` name no layers")
+        layers = [k not in dense and (k + 1) % step == 0 for k in range(n_layers)]
+        return _experts(config, layers, "moe_intermediate_size", shared)
+
+    return mixture
+
+
+def _interleaved(config: Mapping[str, object], n_layers: int) -> Mixture | None:
+    """Mixtures in the layers that `moe_layers` lists, else in every so many."""
+    listed = config.get("moe_layers")
+    if listed is None:
+        step = integer(config, "interleave_moe_layer_step")
+        if step < 1:
+            raise ValueError("`interleave_moe_layer_step` names no layers")
+        listed = range(step - 1, n_layers, step)
+    if not isinstance(listed, list | tuple | range):
+        raise ValueError("`moe_layers` is no list")
+    layers = [layer in listed for layer in range(n_layers)]
+    return _experts(config, layers, "intermediate_size", "intermediate_size")
 
 
 _QWEN2 = Gated(
@@ -190,12 +298,50 @@ GATED: dict[str, Gated] = {
     "gemma3_text": replace(
         _GEMMA2, absent={**_GEMMA2.absent, "sliding_window_pattern": 6}, slides=_but_every
     ),
+    "mixtral": Gated(
+        absent={"num_key_value_heads": 8, "usual_experts": 8, "num_experts_per_tok": 2},
+        normed_mlp=False, slides=_everywhere, listed=False, mixture=_all_mixed,
+    ),
+    "qwen2_moe": Gated(
+        absent={"num_key_value_heads": 16, "sliding_window": 4096, "max_window_layers": 28,
+                "usual_experts": 60, "num_experts_per_tok": 4, "decoder_sparse_step": 1,
+                "moe_intermediate_size": 1408, "shared_expert_intermediate_size": 5632},
+        normed_mlp=False, slides=_first_of_two,
+        mixture=_stepped("shared_expert_intermediate_size"),
+    ),
+    "qwen3_moe": Gated(
+        absent={"num_key_value_heads": 4, "sliding_window": 4096, "usual_experts": 128,
+                "num_experts_per_tok": 8, "decoder_sparse_step": 1, "moe_intermediate_size": 768},
+        normed_mlp=False, slides=_everywhere, listed=False, switched=True, mixture=_stepped(""),
+    ),
+    "olmoe": Gated(
+        absent={"usual_experts": 64, "num_experts_per_tok": 8},
+        normed_mlp=False, slides=None, mixture=_all_mixed,
+    ),
+    "gpt_oss": Gated(
+        absent={"num_key_value_heads": 8, "head_dim": 64, "sliding_window": 128,
+                "usual_experts": 128, "num_experts_per_tok": 4},
+        normed_mlp=False, slides=_in_turn, mixture=_all_mixed, sinks=True,
+    ),
+    "granite_swa": Gated(
+        absent={"num_key_value_heads": 4, "sliding_window": 128},
+        normed_mlp=False, slides=_but_fourths, sinks=True,
+    ),
+    "llama4_text": Gated(
+        absent={"num_key_value_heads": 8, "head_dim": 128, "usual_experts": 16,
+                "num_experts_per_tok": 1, "interleave_moe_layer_step": 1,
+                "no_rope_layer_interval": 4, "attention_chunk_size": 8192,
+                "intermediate_size_mlp": 16384, "intermediate_size": 8192},
+        normed_mlp=False, slides=None, mixture=_interleaved, dense="intermediate_size_mlp",
+    ),
 }  # fmt: skip
+MIXTURES = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "gpt_oss", "llama4_text")
+"""Model types whose MLPs may be mixtures of experts."""
 _ROTARY = ("default", "linear", "dynamic", "yarn", "llama3", "longrope", "su")
 
 
 def gated_shape(config: Mapping[str, object]) -> ModelShape:
-    """The shape of a Llama, Mistral, Qwen, OLMo, SmolLM3, Phi-3 or Gemma."""
+    """The shape of a Llama, Mistral, Qwen, OLMo, SmolLM3, Phi-3, Gemma or of a mixture of them."""
     name = str(config.get("model_type"))
     family = GATED[name]
     config = {**family.absent, **config}
@@ -214,14 +360,34 @@ def gated_shape(config: Mapping[str, object]) -> ModelShape:
         n_heads=n_heads,
         d_model=d_model,
         d_head=divided(d_model, n_heads) if d_head is None else integer(config, "head_dim"),
-        d_mlp=integer(config, "intermediate_size"),
+        d_mlp=integer(config, family.dense),
         d_vocab=integer(config, "vocab_size"),
-        n_positions=_rotary_positions(config, family.yarn_is_long),
+        n_positions=min(
+            _rotary_positions(config, family.yarn_is_long), _in_one_chunk(config, n_layers)
+        ),
         windows=windows if any(windows) else (),
         n_kv_heads=n_kv_heads,
         normed_mlp=family.normed_mlp,
         gated_mlp=True,
+        mixture=family.mixture(config, n_layers),
+        sinks=family.sinks,
     )
+
+
+def _in_one_chunk(config: Mapping[str, object], n_layers: int) -> int:
+    """How many positions lie in one chunk, where layers attend within chunks (Llama 4).
+
+    Within the first chunk such a layer sees all that stands before, as others do.
+    """
+    chunk = config.get("attention_chunk_size")
+    kinds = config.get("layer_types")
+    if isinstance(kinds, list | tuple):
+        chunked = "chunked_attention" in kinds
+    else:
+        chunked = chunk is not None and any(rotary_layers(config, n_layers))
+    if not chunked:
+        return sys.maxsize
+    return integer(config, "attention_chunk_size")
 
 
 def _windows(family: Gated, config: Mapping[str, object], n_layers: int) -> tuple[int | None, ...]:
@@ -245,9 +411,9 @@ def _windows(family: Gated, config: Mapping[str, object], n_layers: int) -> tupl
 
 
 def rotary_layers(config: Mapping[str, object], n_layers: int) -> list[bool]:
-    """For each layer of a SmolLM3 whether queries and keys are rotated by position."""
+    """For each layer of a SmolLM3 or Llama 4 whether queries and keys are rotated by position."""
     listed = config.get("no_rope_layers")  # 1 where a layer *has* rotary embeddings
-    if isinstance(listed, list | tuple):
+    if isinstance(listed, list | tuple) and listed:
         return [bool(rotates) for rotates in listed]
     every = integer(config, "no_rope_layer_interval", 4)
     return [bool((layer + 1) % every) for layer in range(n_layers)]
