@@ -1,7 +1,8 @@
 """The families built like Llama as parts for the tree, in float64 numpy, apart from the adapters.
 
 Knows rotations of type `default`, grouped queries, sliding windows, norms of queries and keys,
-norms after attention and MLP, soft-capping, clipping, scaled embeddings and fused projections.
+norms after attention and MLP, soft-capping, clipping, scaled embeddings, fused projections, sinks,
+multipliers and mixtures of experts (`mixtures.py`).
 
 Source: the modelling files of `transformers` 5.
 """
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .graph import INPUT, Environment, PlaceNode
+from .mixtures import mixture
 from .tree import Array, Norm, _array
 
 Function = Callable[..., Array]
@@ -55,6 +57,9 @@ class Layer:
     neuron: Callable[[int, Array], Array]  # what one hidden unit adds
     base: float | None  # of the rotation; None: no rotation
     window: int | None
+    sinks: Array | None = None  # (n_heads,)
+    turned_norm: Function = _same  # of queries and keys that are rotated already
+    heat: Callable[[int], float] = lambda at: 1.0  # by what a query is multiplied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +77,15 @@ class Gated:
     final_norm: Function
     unembedding: Array
     size: int  # d_head
+    norms: bool = True  # whether norms have the scales that they have on `like`
+    routing: bool = False  # whether experts are those that `like` is given
 
     @classmethod
     def of(cls, model: Any) -> Gated:
         """The parts of an unmodified model in float64."""
         config, body = model.config, model.model
         scale = np.sqrt(config.hidden_size) if config.model_type.startswith("gemma") else 1.0
+        scale *= getattr(config, "embedding_multiplier", 1.0)
         size = getattr(config, "head_dim", None)
         size = size or config.hidden_size // config.num_attention_heads
         return cls(
@@ -89,13 +97,15 @@ class Gated:
             ),
             kind=config.model_type,
             clip=getattr(config, "clip_qkv", None),
-            scale=getattr(config, "query_pre_attn_scalar", None) or size,
+            scale=config.attention_multiplier**-2.0
+            if hasattr(config, "attention_multiplier")
+            else getattr(config, "query_pre_attn_scalar", None) or size,
             cap=config.attn_logit_softcapping if config.model_type == "gemma2" else None,
             last_cap=getattr(config, "final_logit_softcapping", None),
             tokens=_array(body.embed_tokens.weight) * scale,
             layers=tuple(_layer(config, block, at, size) for at, block in enumerate(body.layers)),
             final_norm=_norm_of(config, body.norm),
-            unembedding=_array(model.lm_head.weight),
+            unembedding=_array(model.lm_head.weight) / getattr(config, "logits_scaling", 1.0),
             size=size,
         )
 
@@ -114,7 +124,8 @@ class Gated:
         for number, layer in enumerate(self.layers):
             if ("a", number, 0) in values:
                 written = self._attention(number, values)
-                other = None if like is None else self._attention(number, like)
+                held = like if self.norms else None
+                other = None if held is None else self._attention(number, held)
                 total = total + layer.after["a"](written, other)
             if ("m", number) in values:
                 total = total + values["m", number]
@@ -139,21 +150,25 @@ class Gated:
     ) -> Array:
         """A query head's query, key or value (d_head,)."""
         layer = self.layers[node[1]]
+        like = like if self.norms else None
         whole = layer.weight[slot] @ layer.before["a"](stream, like) + layer.bias[slot]
+        norm = layer.head_norm.get(slot, _same)
+        if self.kind in ("olmo2", "olmoe"):
+            whole = norm(whole)
         if self.clip:
             whole = np.clip(whole, -self.clip, self.clip)
-        norm = layer.head_norm.get(slot, _same)
-        if self.kind == "olmo2":
-            whole = norm(whole)
         stored = len(whole) // self.size
         which = node[2] // (self.env.n_heads // stored)
         own = whole[which * self.size : (which + 1) * self.size]
-        if self.kind != "olmo2":
+        if self.kind not in ("olmo2", "olmoe"):
             own = norm(own)
         if slot == "v" or layer.base is None:
-            return own
+            return own * (layer.heat(at) if slot == "q" else 1.0)
         half = self.size // 2
         angles = at * layer.base ** (-np.arange(half) / half)
+        if self.kind == "llama4_text":
+            turned = (own[0::2] + 1j * own[1::2]) * np.exp(1j * angles)
+            return layer.turned_norm(np.stack([turned.real, turned.imag], 1).reshape(-1))
         one, two = own[:half], own[half:]
         return np.concatenate(
             [
@@ -165,23 +180,31 @@ class Gated:
     def attend(self, node: PlaceNode, query: Array, keys: Array, values: Array) -> Array:
         """z (d_head,) of one query."""
         scores = _capped(keys @ query / np.sqrt(self.scale), self.cap)
-        weights = np.exp(scores - scores.max())
-        return (weights / weights.sum()) @ values
+        sinks = self.layers[node[1]].sinks
+        if sinks is None:
+            weights = np.exp(scores - scores.max())
+            return (weights / weights.sum()) @ values
+        weights = np.exp(scores - max(scores.max(), sinks[node[2]]))
+        beside = np.exp(sinks[node[2]] - max(scores.max(), sinks[node[2]]))
+        return (weights / (weights.sum() + beside)) @ values
 
     def mlp(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
         """What the MLP adds, after its own norm."""
         layer = self.layers[node[1]]
-        other = None if like is None else layer.mlp(layer.before["m"](like))
-        return layer.after["m"](layer.mlp(layer.before["m"](stream, like)), other)
+        held = like if self.norms else None
+        routed = layer.before["m"](like) if self.routing and like is not None else None
+        other = None if held is None else layer.mlp(layer.before["m"](held))
+        return layer.after["m"](layer.mlp(layer.before["m"](stream, held), routed), other)
 
     def neuron(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
         """What one hidden unit adds; of models without a norm behind the MLP."""
         layer = self.layers[node[1]]
-        return layer.neuron(node[2], layer.before["m"](stream, like))
+        return layer.neuron(node[2], layer.before["m"](stream, like if self.norms else None))
 
     def logits(self, stream: Array, like: Array | None = None) -> Array:
         """(d_vocab,) of the last stream."""
-        return _capped(self.unembedding @ self.final_norm(stream, like), self.last_cap)
+        held = like if self.norms else None
+        return _capped(self.unembedding @ self.final_norm(stream, held), self.last_cap)
 
 
 def _norm_of(config: Any, module: Any) -> Function:
@@ -211,10 +234,21 @@ def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
     around = names.get(kind, ("input_layernorm", None, "post_attention_layernorm", None))
     norms = [_same if name is None else _norm_of(config, getattr(block, name)) for name in around]
     types = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
-    slides = kind in ("mistral", "phi3") or types[number] == "sliding_attention"
+    everywhere = ("mistral", "phi3", "mixtral", "qwen3_moe")
+    slides = kind in everywhere or types[number] == "sliding_attention"
     rope = config.rope_parameters
     rope = rope[types[number]] if kind == "gemma3_text" else rope
-    rotates = kind != "smollm3" or config.no_rope_layers[number]
+    rotates = kind not in ("smollm3", "llama4_text") or config.no_rope_layers[number]
+    base = rope["rope_theta"] if rotates else None
+    if kind == "granite_swa":
+        base = config.layer_rope_theta[number] or None
+    times = getattr(config, "residual_multiplier", 1.0)
+    part = block.feed_forward if kind == "llama4_text" else block.mlp
+    if hasattr(part, "experts"):
+        mlp = mixture(config, part, lambda module: _mlp(module, kind))
+    else:
+        mlp = _mlp(part, kind)
+    neuron = _neuron(part, kind)
     return Layer(
         weight=weight,
         bias=bias,
@@ -225,12 +259,33 @@ def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
             for slot in "qk"
             if hasattr(attention, f"{slot}_norm")
         },
-        out=_array(attention.o_proj.weight),
-        out_bias=_bias(attention.o_proj),
-        mlp=_mlp(block.mlp, kind),
-        neuron=_neuron(block.mlp, kind),
-        base=rope["rope_theta"] if rotates else None,
+        out=_array(attention.o_proj.weight) * times,
+        out_bias=_bias(attention.o_proj) * times,
+        mlp=lambda x, like=None: mlp(x, like) * times,
+        neuron=lambda j, x: neuron(j, x) * times,
+        base=base,
         window=getattr(config, "sliding_window", None) if slides else None,
+        sinks=_array(attention.sinks) if hasattr(attention, "sinks") else None,
+        turned_norm=_unit(config) if hasattr(attention, "qk_norm") else _same,
+        heat=_heat(config) if kind == "llama4_text" and not rotates else lambda at: 1.0,
+    )
+
+
+def _unit(config: Any) -> Function:
+    """A norm without a gain."""
+
+    def norm(x: Array, like: Array | None = None) -> Array:
+        return x / np.sqrt((x**2).mean() + config.rms_norm_eps)
+
+    return norm
+
+
+def _heat(config: Any) -> Callable[[int], float]:
+    """By what queries of a Llama 4 grow with their position."""
+    if not config.attn_temperature_tuning:
+        return lambda at: 1.0
+    return lambda at: float(
+        np.log1p(np.floor((at + 1) / config.floor_scale)) * config.attn_scale + 1
     )
 
 
@@ -258,7 +313,7 @@ def _mlp(module: Any, kind: str) -> Function:
     down, down_bias = _array(module.down_proj.weight), _bias(module.down_proj)
     act = _gelu if kind.startswith("gemma") else _silu
 
-    def run(x: Array) -> Array:
+    def run(x: Array, like: Array | None = None) -> Array:
         return down @ (act(gate @ x + biases[0]) * (up @ x + biases[1])) + down_bias
 
     return run
