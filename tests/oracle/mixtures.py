@@ -66,7 +66,7 @@ def expert(config: Any, module: Any, number: int, x: Array) -> Array:
 
 
 def mixture(config: Any, module: Any, shared: Callable[[Any], Mixture]) -> Mixture:
-    """The MLP, of a normed vector; `like`: routed as that one is. `shared` reads an MLP's weights."""
+    """The MLP, of a normed vector; `like`: routed as that one is. `shared` reads an MLP."""
 
     def run(x: Array, like: Array | None = None) -> Array:
         total = np.zeros_like(x)

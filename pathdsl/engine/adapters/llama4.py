@@ -1,8 +1,8 @@
-"""Llama 4 without images: experts that read scaled tokens, a shared expert, layers without rotation.
+"""Llama 4 without images: experts that read scaled tokens, one of them shared; unrotated layers.
 
-What differs from Llama: neighbours are rotated, queries and keys are normed by head *after* that, in
-layers that rotate; in the others queries may grow with their position. A router's weights are
-sigmoids, and multiply what an expert reads. Layers in between have one wide MLP.
+Neighbours are rotated, and queries and keys are normed by head *after* that, in layers that rotate;
+in the others queries may grow with their position. A router's weights are sigmoids, and multiply
+what an expert reads. Layers in between may have one wide MLP.
 
 Layers that rotate attend within chunks of `attention_chunk_size` positions. The model's context
 ends with the first (`ModelShape.n_positions`), in which such a layer sees all that stands before.

@@ -181,9 +181,7 @@ BUILDS: dict[str, Build] = {
         ),
         own={"Attention": ("sinks",)},
     ),
-    "granite_swa": Build(
-        file="granite_swa", prefix="GraniteSWA", own={"Attention": ("sinks",)}
-    ),
+    "granite_swa": Build(file="granite_swa", prefix="GraniteSWA", own={"Attention": ("sinks",)}),
     "llama4_text": Build(
         file="llama4",
         prefix="Llama4Text",

@@ -146,7 +146,7 @@ class MixtureAdapter(RoutedAdapter):
 
 
 class OlmoeAdapter(MixtureAdapter):
-    """The parts of one OLMoE: queries and keys are normed over all heads at once, all is clipped."""
+    """The parts of one OLMoE: queries and keys are normed over all heads, inputs clipped."""
 
     def input_weight(self, layer: int, slot: Slot) -> Tensor | None:
         """One input of attention by query head; None where it is normed or clipped."""

@@ -32,8 +32,9 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
-    "ROUTING", "Applied", "Given", "Held", "Noted", "Scales", "apply", "centred", "linear_part", "moved",
-    "offset", "pulled", "routed_by", "scale_of", "spread",
+    "ROUTING", "Applied", "Given", "Held", "Noted", "Scales", "apply", "centred", "linear_part",
+    "moved", "offset", "pulled", "routed_by", "scale_of",
+    "spread",
 ]  # fmt: skip
 
 # Classes of `transformers` by name, which adapters have verified: importing each takes its time.

@@ -133,7 +133,10 @@ def fixed(layer: TapeLayer, q: Tensor, k: Tensor) -> Fixed:
     if beside is not None:  # a key like others, with a value of 0, that is never treated
         last = beside.expand(*scores.shape[:-1], 1).to(scores.dtype)
         scores, other = torch.cat((scores, last), -1), torch.cat((other, last), -1)
-        mask, values = functional.pad(mask, (0, 1), value=True), functional.pad(values, (0, 0, 0, 1))
+        mask, values = (
+            functional.pad(mask, (0, 1), value=True),
+            functional.pad(values, (0, 0, 0, 1)),
+        )
     keys = key_fix(scores, other, mask, values, z)
     if beside is not None:
         light, heavy = keys.light[..., :-1], keys.heavy[..., :-1]

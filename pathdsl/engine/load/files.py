@@ -197,7 +197,7 @@ def check_size(source: ModelSource, held: int) -> None:
     """Raise EngineError PD605 where weight files of `held` numbers are too small for the config.
 
     What is missing would be made up first, however much it is; counted are the least that every
-    family has: embeddings, the values and outputs of all heads, two matrices of every MLP or expert.
+    family has: embeddings, the values and outputs of all heads, two matrices of every MLP.
     """
     shape = vet_config(source, config_of(source) or {})
     heads = shape.n_heads + shape.n_groups

@@ -22,8 +22,7 @@ def other_kind(config: Mapping[str, object]) -> tuple[str, str, str] | None:
             return (
                 f"`{kind}` is a mixture of experts (`{key}: {count}`), and no adapter takes this "
                 "one apart",
-                "mixtures of the model types "
-                f"{', '.join(f'`{name}`' for name in MIXTURES)} are",
+                f"mixtures of the model types {', '.join(f'`{name}`' for name in MIXTURES)} are",
                 "use one of these, or a model with one MLP in each layer",
             )
     for key, what in _INPUTS.items():

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +57,8 @@ class ModelShape:
     n_kv_heads: int = 0
     normed_mlp: bool = False
     gated_mlp: bool = False
-    mixture: Mixture | None = None
-    sinks: bool = False
+    mixture: Mixture | None = field(default=None, metadata={"later": True})
+    sinks: bool = field(default=False, metadata={"later": True})
 
     def routes(self, layer: int) -> bool:
         """Whether the MLP of a layer is a mixture of experts."""
@@ -69,6 +69,11 @@ class ModelShape:
         if self.mixture is None or not self.mixture.layers[layer]:
             return self.d_mlp
         return self.mixture.top * self.mixture.width + self.mixture.shared
+
+    @property
+    def mean_units(self) -> int:
+        """The mean of `used_units` over layers."""
+        return sum(map(self.used_units, range(self.n_layers))) // max(self.n_layers, 1)
 
     @property
     def n_experts(self) -> int:
@@ -154,12 +159,12 @@ class Gated:
     """What tells a family with gated MLPs from the others, its config apart.
 
     `absent`: what an absent field of a config means, as in `transformers`; every other one is None
-    or has to be given; `usual_experts` is how many experts there are where no field says it. `normed_mlp`: as of the shape. `slides(config, n_layers, window)`: which
-    layers see a window alone; None for no layer. `listed`: whether `layer_types` says so instead.
-    `switched`: whether there is a window only where `use_sliding_window` says so. `yarn_is_long`:
-    whether `yarn` changes with the length of a batch, as `longrope` does. `mixture(config,
-    n_layers)`: which MLPs are mixtures. `sinks`: as of the shape. `dense`: the field that says how
-    wide an MLP is that is no mixture.
+    or has to be given. (`usual_experts`: how many experts there are where no field says it.)
+    `normed_mlp`, `sinks`: as of the shape. `slides(config, n_layers, window)`: which layers see a
+    window alone; None for no layer. `listed`: whether `layer_types` says so instead. `switched`:
+    whether there is a window only where `use_sliding_window` says so. `yarn_is_long`: whether
+    `yarn` changes with the length of a batch, as `longrope` does. `mixture(config, n_layers)`:
+    which MLPs are mixtures. `dense`: the field that says how wide an MLP is that is none.
     """
 
     absent: Mapping[str, object]

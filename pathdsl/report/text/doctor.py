@@ -6,12 +6,14 @@ there, since most readers of JSON round what is larger than 2**53.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from pathdsl.checking.doctor import PROMPTS, Diagnosis, Graph, Memory, TokenizerFacts
 from pathdsl.errors import ExitCode
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.render import render
 from pathdsl.report.data.result import Object, diagnostic_object, proof_object
-from pathdsl.report.numbers import groups_text, many, size_text
+from pathdsl.report.numbers import groups_text, many, mlps_text, size_text
 from pathdsl.report.text.style import View, paragraph, table
 
 __all__ = ["NEEDED", "doctor_object", "doctor_report"]
@@ -125,7 +127,7 @@ def _structure(shape: ModelShape, diagnosis: Diagnosis) -> list[list[str]]:
         [
             "widths",
             f"d_model {shape.d_model:,}, head {shape.d_head:,}"
-            + (f", MLP {shape.d_mlp:,}" if shape.has_mlp else "")
+            + (f", MLP {mlps_text(shape).removeprefix('of width ')}" if shape.has_mlp else "")
             + f", vocabulary {shape.d_vocab:,}",
         ],
         ["context", f"{many(shape.n_positions, 'position')}; {_windows(shape)}"],
@@ -163,7 +165,11 @@ def _neurons(shape: ModelShape) -> str:
     """Whether neurons may be named."""
     if shape.normed_mlp:
         return "none: a norm stands between an MLP and the residual stream"
-    return f"{shape.d_mlp:,} in each MLP, nodes where they are named: `m0.n[0..3]`"
+    dense = [k for k in range(shape.n_layers) if not shape.routes(k)]
+    if not dense:
+        return "none: a router weights what experts write"
+    where = "each MLP" if len(dense) == shape.n_layers else "each MLP that is no mixture"
+    return f"{shape.d_mlp:,} in {where}, nodes where they are named: `m{dense[0]}.n[0..3]`"
 
 
 def _large(count: int) -> str:
@@ -222,6 +228,7 @@ def _structure_object(shape: ModelShape, diagnosis: Diagnosis) -> Object:
         "d_model": shape.d_model,
         "d_head": shape.d_head,
         "d_mlp": shape.d_mlp if shape.has_mlp else None,
+        "experts": None if shape.mixture is None else asdict(shape.mixture),
         "vocabulary": shape.d_vocab,
         "positions": shape.n_positions,
         "parallel": shape.parallel,
