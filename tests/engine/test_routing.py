@@ -1,4 +1,4 @@
-"""Mixtures of experts: their routing recomputed and frozen, against the literal tree and by hand."""
+"""Mixtures of experts: their routing recomputed and frozen, against the literal tree."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def spec_of(case: Case) -> TreatedSpec:
 class Opened:
     """A case on its model: path set P, the set that is kept or treated within, and the run's T.
 
-    `frozen`: the norm mode of its plans and of its tree; `routed`: whether routings are frozen, too.
+    `frozen`: the norm mode of its plans and of its tree; `routed`: whether routings are frozen.
     """
 
     case: Case
