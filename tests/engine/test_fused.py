@@ -31,7 +31,7 @@ BUILT = {
     **{name: decoder_cases.make for name in ("gpt_neox", "opt")},
 }
 FUSING = sorted(
-    name for name in BUILT if family_cases.FAMILIES.get(name, (name,))[0] not in ("gemma2",)
+    name for name in BUILT if family_cases.FAMILIES.get(name, (name,))[0] not in ("gemma2", "gpt_oss", "granite_swa")
 )
 
 
@@ -96,7 +96,7 @@ def test_the_models_own_fused_forward(name: str, no_patterns: None) -> None:
 
 def test_which_models_fuse() -> None:
     assert {kind for kind in FAMILIES if not fuses({"model_type": kind})} == {
-        "gpt_neo", "gptj", "gemma2"
+        "gpt_neo", "gptj", "gemma2", "gpt_oss", "granite_swa"
     }  # fmt: skip
     assert not fuses({"model_type": "gpt2", "reorder_and_upcast_attn": True})
     for name in BUILT:

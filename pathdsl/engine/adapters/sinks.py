@@ -76,7 +76,7 @@ class GraniteSwaAdapter(_Sinks):
     def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """Weights of keys beside the sink (..., 1, 1), by way of float32."""
         assert sinks is not None
-        hidden = torch.finfo(scores.dtype).min
+        hidden = max(torch.finfo(kind).min for kind in (scores.dtype, torch.float32))
         scores = scores.masked_fill(~mask, hidden)
         own = functional.softmax(scores, dim=-1, dtype=torch.float32).to(self._dtype)
         lse = torch.logsumexp(scores, dim=-1, keepdim=True)

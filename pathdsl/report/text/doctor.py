@@ -127,9 +127,10 @@ def _structure(shape: ModelShape, diagnosis: Diagnosis) -> list[list[str]]:
         [
             "widths",
             f"d_model {shape.d_model:,}, head {shape.d_head:,}"
-            + (f", MLP {mlps_text(shape).removeprefix('of width ')}" if shape.has_mlp else "")
+            + (f", MLP {shape.d_mlp:,}" if shape.has_mlp and shape.mixture is None else "")
             + f", vocabulary {shape.d_vocab:,}",
         ],
+        *([["MLPs", mlps_text(shape)]] if shape.mixture is not None else []),
         ["context", f"{many(shape.n_positions, 'position')}; {_windows(shape)}"],
     ]
     if diagnosis.norms or diagnosis.parameters is not None:
