@@ -27,7 +27,8 @@ MODELS: Mapping[str, Callable[[], Any]] = {
     "gemma2": lambda: family_cases.make("gemma2"),  # norms behind attention and MLP, capped
     "olmo2": lambda: family_cases.make("olmo2"),  # the same, queries normed over all heads
     "qwen3": lambda: family_cases.make("qwen3"),  # queries and keys normed by head
-    "gpt_oss": lambda: family_cases.make("gpt_oss"),  # sinks, experts
+    # Sinks, and experts that no clamp bends, since differences cross where it does.
+    "gpt_oss": lambda: family_cases.make("gpt_oss", swiglu_limit=50.0),
     "qwen2_moe": lambda: family_cases.make("qwen2_moe"),  # experts, one shared, and an MLP
 }
 MAIN = ("gpt2", "llama", "gpt_neox", "gemma2")

@@ -31,7 +31,9 @@ BUILT = {
     **{name: decoder_cases.make for name in ("gpt_neox", "opt")},
 }
 FUSING = sorted(
-    name for name in BUILT if family_cases.FAMILIES.get(name, (name,))[0] not in ("gemma2", "gpt_oss", "granite_swa")
+    name
+    for name in BUILT
+    if family_cases.FAMILIES.get(name, (name,))[0] not in ("gemma2", "gpt_oss", "granite_swa")
 )
 
 
