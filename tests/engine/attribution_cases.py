@@ -30,6 +30,8 @@ MODELS: Mapping[str, Callable[[], Any]] = {
     # Sinks, and experts that no clamp bends, since differences cross where it does.
     "gpt_oss": lambda: family_cases.make("gpt_oss", swiglu_limit=50.0),
     "qwen2_moe": lambda: family_cases.make("qwen2_moe"),  # experts, one shared, and an MLP
+    "bloom": lambda: decoder_cases.make("bloom"),  # a bias of scores by position
+    "falcon": lambda: decoder_cases.make("falcon"),  # parallel, one key for all heads
 }
 MAIN = ("gpt2", "llama", "gpt_neox", "gemma2")
 

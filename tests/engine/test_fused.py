@@ -29,6 +29,7 @@ from tests.oracle.strategies import seeded_case
 BUILT = {
     **{name: family_cases.make for name in family_cases.FAMILIES},
     **{name: decoder_cases.make for name in ("gpt_neox", "opt")},
+    "falcon": lambda name: decoder_cases.make(name, "sdpa"),  # its attention is set once
 }
 FUSING = sorted(
     name
@@ -85,7 +86,8 @@ def test_a_query_that_sees_nothing_stays_finite() -> None:
 @pytest.mark.parametrize("name", FUSING)
 def test_the_models_own_fused_forward(name: str, no_patterns: None) -> None:
     model = BUILT[name](name)
-    model.set_attn_implementation("sdpa")
+    if name != "falcon":
+        model.set_attn_implementation("sdpa")
     adapter = adapter_for(model, fused=True)
     ids, lengths = family_cases.some_ids(), torch.tensor([9, 5, 7])
     real = torch.arange(9) < lengths[:, None]
@@ -98,9 +100,10 @@ def test_the_models_own_fused_forward(name: str, no_patterns: None) -> None:
 
 def test_which_models_fuse() -> None:
     assert {kind for kind in FAMILIES if not fuses({"model_type": kind})} == {
-        "gpt_neo", "gptj", "gemma2", "gpt_oss", "granite_swa"
+        "gpt_neo", "gptj", "gemma2", "bloom", "mpt", "gpt_oss", "granite_swa"
     }  # fmt: skip
     assert not fuses({"model_type": "gpt2", "reorder_and_upcast_attn": True})
+    assert not fuses({"model_type": "falcon", "alibi": True})
     for name in BUILT:
         model = BUILT[name](name)
         adapter = adapter_for(model)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from pathdsl.engine.adapters.base import Slot
-from pathdsl.engine.adapters.llama_parts import BUILDS
+from pathdsl.engine.adapters.llama_parts import class_of
 from pathdsl.engine.adapters.mixtures import RoutedAdapter
 from pathdsl.engine.adapters.norms import Scales, apply
 
@@ -34,7 +34,7 @@ class Llama4Adapter(RoutedAdapter):
     def _also(self, model: nn.Module) -> dict[str, type[nn.Module]]:
         """Norms of queries and keys, in layers that rotate."""
         whole: Any = model
-        norm = BUILDS["llama4_text"].part("L2Norm")
+        norm = class_of(self.build, "L2Norm")
         config = whole.config
         return {
             f"model.layers.{layer}.self_attn.qk_norm": norm
@@ -105,22 +105,3 @@ class Llama4Adapter(RoutedAdapter):
         """An MLP."""
         shared: Tensor = mlp.shared_expert(x)
         return shared
-
-    def _gates(self, layer: int, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The two products that are multiplied, the activated one first."""
-        part = self.blocks[layer].feed_forward
-        return part.gate_proj(x), part.up_proj(x)
-
-    def mlp_activation(self, layer: int, before: Tensor) -> Tensor:
-        """The activation."""
-        activated: Tensor = self.blocks[layer].feed_forward.activation_fn(before)
-        return activated
-
-    def mlp_after(self, layer: int, hidden: Tensor, scales: Scales | None = None) -> Tensor:
-        """The output projection, (..., d_mlp) -> (..., d)."""
-        written: Tensor = self.blocks[layer].feed_forward.down_proj(hidden)
-        return written
-
-    def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
-        """What hidden units add, (..., d_mlp) -> (..., d); there is no bias."""
-        return self.mlp_after(layer, hidden)

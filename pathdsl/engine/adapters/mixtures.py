@@ -21,19 +21,18 @@ et al. 2024 (arXiv:2409.02060); the modelling files of `transformers`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pathdsl.engine.adapters.base import Slot
 from pathdsl.engine.adapters.llama import LlamaAdapter
-from pathdsl.engine.adapters.llama_parts import BUILDS, Routed
-from pathdsl.engine.adapters.norms import Scales, apply, routed_by
+from pathdsl.engine.adapters.norms import Scales, routed_by
+from pathdsl.graph.model.builds import Routed
 
-__all__ = ["MixtureAdapter", "OlmoeAdapter", "RoutedAdapter", "mixed"]
+__all__ = ["MixtureAdapter", "RoutedAdapter", "mixed"]
 
 Expert = Callable[[int, Tensor], Tensor]
 
@@ -83,21 +82,15 @@ class RoutedAdapter(LlamaAdapter):
         return None
 
     def _routed(self) -> Routed:
-        routed = BUILDS[self.shape.family].routed
+        routed = self.build.routed
         assert routed is not None
         return routed
 
-    def _mlp_of(self, layer: int) -> Any:
-        """The module of a layer's MLP."""
-        return getattr(self.blocks[layer], BUILDS[self.shape.family].mlp)
-
     def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with the norm before it, (..., d) -> (..., d)."""
-        normed = self._mlp_input(layer, resid, scales)
-        part = self._mlp_of(layer)
         if not self.shape.routes(layer):
-            out: Tensor = part(normed)
-            return out
+            return super().mlp(layer, resid, scales)
+        normed, part = self._mlp_input(layer, resid, scales), self._mlp_of(layer)
         x, n_experts = normed.reshape(-1, normed.shape[-1]), self.shape.n_experts
 
         def route() -> tuple[Tensor, Tensor]:
@@ -111,7 +104,7 @@ class RoutedAdapter(LlamaAdapter):
         )  # fmt: skip
         shared = self._shared(part, x)
         total = total if shared is None else total + shared
-        return total.view(normed.shape)
+        return self._mlp_written(layer, total.view(normed.shape), scales)
 
     def mlp_before(
         self, layer: int, resid: Tensor, scales: Scales | None = None
@@ -123,7 +116,7 @@ class RoutedAdapter(LlamaAdapter):
 
 
 class MixtureAdapter(RoutedAdapter):
-    """The parts of one Mixtral, Qwen2-MoE or Qwen3-MoE."""
+    """The parts of one Mixtral, Qwen2-MoE, Qwen3-MoE or OLMoE."""
 
     def _route(self, router: Any, x: Tensor) -> tuple[Tensor, Tensor]:
         """The model's own router."""
@@ -143,25 +136,3 @@ class MixtureAdapter(RoutedAdapter):
         gate = torch.sigmoid(getattr(mlp, routed.shared_gate)(x))
         shared: Tensor = gate * getattr(mlp, routed.shared)(x)
         return shared
-
-
-class OlmoeAdapter(MixtureAdapter):
-    """The parts of one OLMoE: queries and keys are normed over all heads, inputs clipped."""
-
-    def input_weight(self, layer: int, slot: Slot) -> Tensor | None:
-        """One input of attention by query head; None where it is normed or clipped."""
-        return None if self.model.config.clip_qkv is not None else super().input_weight(layer, slot)
-
-    def _projected(
-        self, layer: int, slot: Slot, normed: Tensor, heads: Sequence[int] | None,
-        scales: Scales | None,
-    ) -> Tensor:  # fmt: skip
-        """(..., n_stored_heads_selected, d_head)."""
-        out = functional.linear(normed, *self._weights(layer, slot))
-        if slot != "v":
-            norm = getattr(self.blocks[layer].self_attn, f"{slot}_norm")
-            out = apply(norm, out, scales, f"scale_{slot}")
-        if (most := self.model.config.clip_qkv) is not None:
-            out = out.clamp(min=-most, max=most)
-        by_head = out.unflatten(-1, (-1, self.shape.d_head))
-        return by_head if heads is None else by_head[..., self._index(heads), :]

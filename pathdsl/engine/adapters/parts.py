@@ -13,7 +13,6 @@ another class, as another child or as another weight.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 from torch import nn
 
@@ -33,13 +32,13 @@ def check_parts(
     family: str,
     parts: Modules,
     activations: Sequence[str],
-    own: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    own: Sequence[str] = (),
 ) -> None:
     """Raise where a model is not an unmodified one of its class.
 
     `parts`: module path -> the class that it must be; a dropout may be missing. `activations`: the
     last names of the activation modules, of which any will do, since adapters call them. `own`:
-    class name -> parameters of modules of that class beside `weight` and `bias` of a leaf.
+    weights of modules that have others inside.
 
     Raises EngineError PD607 for another class, PD612 for added, replaced or missing modules and for
     weights that none of the parts has.
@@ -67,11 +66,10 @@ def check_parts(
         raise refuse("PD612", f"the model has a module that {family} has not: `{strange[0]}`")
     for name, _ in model.named_parameters():
         owner, _, last = name.rpartition(".")
-        if owner not in found and owner:  # an activation's own
+        if name in own or (owner not in found and owner):  # an activation's
             continue
         leaf = owner in parts and not any(True for _ in found[owner].children())
-        usual = leaf and last in ("weight", "bias")
-        if not usual and (not owner or last not in own.get(type(found[owner]).__name__, ())):
+        if not leaf or last not in ("weight", "bias"):
             raise refuse("PD612", f"the model has a weight that {family} has not: `{name}`")
 
 

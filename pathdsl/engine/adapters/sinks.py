@@ -11,8 +11,7 @@ values are multiplied by.
 
 GPT-OSS is a mixture of experts with biases and a clamped gate; its router takes the softmax over
 the chosen experts alone. Granite SWA has one MLP in each layer, layers without rotation or with
-bases of their own, and multiplies embeddings, scores, what attention and MLP write, and logits by
-constants.
+bases of their own.
 
 Source: OpenAI 2025 (arXiv:2508.10925), Xiao et al. 2023 (arXiv:2309.17453);
 `transformers/models/gpt_oss/modeling_gpt_oss.py`, `granite_swa/modeling_granite_swa.py`.
@@ -27,11 +26,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pathdsl.engine.adapters.common import bias_of, scaled_bias
+from pathdsl.engine.adapters.base import Slot
 from pathdsl.engine.adapters.llama import LlamaAdapter
-from pathdsl.engine.adapters.llama_parts import BUILDS
+from pathdsl.engine.adapters.llama_parts import class_of
 from pathdsl.engine.adapters.mixtures import MixtureAdapter
-from pathdsl.engine.adapters.norms import Scales
+from pathdsl.engine.adapters.turning import Rotation
 
 __all__ = ["GptOssAdapter", "GraniteSwaAdapter"]
 
@@ -57,11 +56,6 @@ class GptOssAdapter(_Sinks, MixtureAdapter):
         whole = whole - whole.max(dim=-1, keepdim=True).values
         return functional.softmax(whole, dim=-1)[..., :-1].to(self._dtype)
 
-    def _rotary(self, layer: int, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of both halves, which the model has once."""
-        cos, sin = self.model.model.rotary_emb(x, positions)
-        return torch.cat((cos, cos), dim=-1), torch.cat((sin, sin), dim=-1)
-
     def _expert(self, experts: Any, number: int, x: Tensor) -> Tensor:
         """Stacked weights lie the other way round, with biases."""
         both = x @ experts.gate_up_proj[number] + experts.gate_up_proj_bias[number]
@@ -86,68 +80,21 @@ class GraniteSwaAdapter(_Sinks):
         """A rotation for each base."""
         whole: Any = model
         bases = {base for base in whole.config.layer_rope_theta if base}
-        rotary = BUILDS["granite_swa"].part("RotaryEmbedding")
+        rotary = class_of(self.build, "RotaryEmbedding")
         paths = {f"model.rotary_embs.{place}": rotary for place in range(len(bases))}
         return {"model.rotary_embs": nn.ModuleList, **paths}
 
-    def placed(self, layer: int, slot: str, x: Tensor, positions: Tensor) -> Tensor:
+    def placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
         """Queries and keys rotated where the layer has a base, values as they are."""
-        if slot == "v" or not self.model.config.layer_rope_theta[layer]:
-            return x
-        return self._rotated(layer, x, positions.to(x.device))
-
-    def _rotary(self, layer: int, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines by the layer's base."""
         base = self.model.config.layer_rope_theta[layer]
-        of = next(
+        if slot == "v" or not base:
+            return x
+        return self._by_base(base).turn(layer, slot, x, positions.to(x.device))
+
+    def _by_base(self, base: float) -> Rotation:
+        module = next(
             one
             for one in self.model.model.rotary_embs
             if one.config.rope_parameters["rope_theta"] == base
         )
-        cos, sin = of(x, positions)
-        return cos, sin
-
-    # ---------------------------------------------------------------- multipliers
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """The token embedding as it enters the stream, (rows, pos) ids -> (rows, pos, d)."""
-        return super().embed(ids) * self.model.model.embedding_multiplier
-
-    def embedding_std(self) -> float:
-        """The standard deviation of the token embedding matrix, as it enters the stream."""
-        return super().embedding_std() * abs(float(self.model.model.embedding_multiplier))
-
-    def _times(self, layer: int) -> float:
-        return float(self.blocks[layer].residual_multiplier)
-
-    def _output_weight(self, layer: int, heads: Sequence[int] | None) -> Tensor:
-        """The output projection by head with its multiplier, (d, n_heads_selected, d_head)."""
-        return super()._output_weight(layer, heads) * self._times(layer)
-
-    def write_bias(self, layer: int) -> Tensor:
-        """The bias of attention's output projection, (d,): belongs to no sender."""
-        return bias_of(self.blocks[layer].self_attn.o_proj) * self._times(layer)
-
-    def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
-        """All that attention adds to the stream, (..., n_heads, d_head) -> (..., d)."""
-        return super().attention_write(layer, z, scales) * self._times(layer)
-
-    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The MLP with the norm before it, (..., d) -> (..., d)."""
-        return super().mlp(layer, resid, scales) * self._times(layer)
-
-    def mlp_after(self, layer: int, hidden: Tensor, scales: Scales | None = None) -> Tensor:
-        """The output projection with its bias, (..., d_mlp) -> (..., d)."""
-        return super().mlp_after(layer, hidden, scales) * self._times(layer)
-
-    def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
-        """What hidden units add, (..., d_mlp) -> (..., d); `bias` (..., 1) scales the bias."""
-        return scaled_bias(self.blocks[layer].mlp.down_proj, hidden, bias) * self._times(layer)
-
-    def _capped(self, logits: Tensor) -> Tensor:
-        """Logits as the model gives them out."""
-        return logits / self.model.config.logits_scaling
-
-    def unembed_part(self, normed: Tensor, ids: Tensor) -> Tensor:
-        """What a part of the normed stream adds to the logits of chosen tokens, (n, c)."""
-        return super().unembed_part(normed, ids) / self.model.config.logits_scaling
+        return Rotation(self.build, {}, self.shape, module)

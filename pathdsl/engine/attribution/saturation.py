@@ -120,15 +120,15 @@ class Fixed:
 
 def fixed(layer: TapeLayer, q: Tensor, k: Tensor) -> Fixed:
     """Both fixes of a layer for treated queries and keys, (n_heads, rows, pos, d_head) each."""
-    adapter, number = layer.adapter, layer.layer
+    adapter = layer.adapter
     z = layer.z.permute(2, 0, 1, 3)
-    sinks = adapter.sinks(number)
+    sinks = adapter.sinks(layer.layer)
     beside = None if sinks is None else sinks.view(-1, 1, 1, 1)
-    pattern = adapter.softmax(adapter.scores(number, q, layer.keys), layer.mask, beside)
+    pattern = adapter.softmax(layer.scores(q, layer.keys), layer.mask, beside)
     since = layer.since
     if since:
         k = torch.cat((layer.keys[:, :, :since], k), dim=-2)
-    scores, other = (adapter.scores(number, layer.q, keys) for keys in (layer.keys, k))
+    scores, other = (layer.scores(layer.q, keys) for keys in (layer.keys, k))
     mask, values = layer.mask, layer.values
     if beside is not None:  # a key like others, with a value of 0, that is never treated
         last = beside.expand(*scores.shape[:-1], 1).to(scores.dtype)

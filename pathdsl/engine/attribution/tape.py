@@ -217,6 +217,10 @@ class TapeLayer:
         n_pos = self.since + pos
         self.places = torch.arange(self.since, n_pos, device=resid.device).expand(rows, pos)
         self.mask = adapter.mask(layer, self.places[:, late:], n_pos, valid)
+        keys = torch.arange(n_pos, device=resid.device).expand(rows, n_pos)
+        self._bias = adapter.position_bias(
+            layer, range(adapter.shape.n_heads), self.places[:, late:], keys
+        )
         applied = Applied()
         self._norm = Part(
             lambda x: adapter.attention_input(layer, x, rules.scales or applied), resid
@@ -269,8 +273,13 @@ class TapeLayer:
 
         return project
 
+    def scores(self, q: Tensor, k: Tensor) -> Tensor:
+        """What the softmax reads, not masked, of queries where `q` stands and of all keys."""
+        scores = self.adapter.scores(self.layer, q, k)
+        return scores if self._bias is None else scores + self._bias
+
     def _attended(self, q: Tensor, k: Tensor) -> Tensor:
-        scores, sinks = self.adapter.scores(self.layer, q, k), self.adapter.sinks(self.layer)
+        scores, sinks = self.scores(q, k), self.adapter.sinks(self.layer)
         each = None if sinks is None else sinks.view(-1, 1, 1, 1)
         pattern, t = self.adapter.softmax(scores, self.mask, each), self.rules.temperature
         if t == 1.0:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pathdsl.graph.model.shape import MIXTURES, SHAPES
+from pathdsl.graph.model.builds import MIXTURES
+from pathdsl.graph.model.shape import SHAPES
 
 __all__ = ["other_kind"]
 
