@@ -32,6 +32,9 @@ MODELS: Mapping[str, Callable[[], Any]] = {
     "qwen2_moe": lambda: family_cases.make("qwen2_moe"),  # experts, one shared, and an MLP
     "bloom": lambda: decoder_cases.make("bloom"),  # a bias of scores by position
     "falcon": lambda: decoder_cases.make("falcon"),  # parallel, one key for all heads
+    "granite": lambda: family_cases.make("granite"),  # writes and logits scaled
+    "cohere": lambda: family_cases.make("cohere"),  # a gain of each head, parallel on one norm
+    "ministral3": lambda: family_cases.make("ministral3"),  # queries grow with their position
 }
 MAIN = ("gpt2", "llama", "gpt_neox", "gemma2")
 

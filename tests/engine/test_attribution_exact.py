@@ -39,7 +39,7 @@ def test_an_edge_is_the_derivative_of_its_patch(name: str, frozen: bool) -> None
     compare(name, "eap", "edges", PAIRED, frozen)
 
 
-@pytest.mark.parametrize("name", ["olmo2", "qwen3"])
+@pytest.mark.parametrize("name", ["olmo2", "qwen3", "granite", "cohere"])
 def test_an_edge_of_other_structures(name: str) -> None:
     compare(name, "eap", "edges", PAIRED)
 

@@ -312,6 +312,28 @@ _MIXTRAL = replace(
     absent={"num_key_value_heads": 8, "usual_experts": 8, "num_experts_per_tok": 2},
     mixture=all_mixed, routed=replace(_ROUTED, router_class="MixtralTopKRouter"),
 )  # fmt: skip
+_PHI = replace(
+    _LLAMA, file="phi", prefix="Phi", norm="nn.LayerNorm", final="final_layernorm",
+    absent={"partial_rotary_factor": 0.5}, partial=True,
+    parallel=True, shares_norm=True, before_mlp="", out="dense",
+    head_norms=HeadNorms(
+        names=("q_layernorm", "k_layernorm"), norm="nn.LayerNorm", over="head",
+        switch="qk_layernorm", rotated=False,
+    ),
+    gate="", up="fc1", down="fc2", activation="activation_fn",
+)  # fmt: skip
+_COHERE2 = replace(
+    _LLAMA, file="cohere2", prefix="Cohere2", norm="LayerNorm", slides=_but_every,
+    absent={"sliding_window": 4096, "sliding_window_pattern": 4}, reads_head_dim=False,
+    rotates=lambda config, windows: [window is not None for window in windows],
+    parallel=True, shares_norm=True, before_mlp="",
+    neighbours=True, rotates_in_float32=True, logit_factor="logit_scale",
+)  # fmt: skip
+_GLM = replace(
+    _LLAMA, file="glm", prefix="Glm", absent={"num_key_value_heads": 2, "head_dim": 128},
+    gate="", up="", gate_up="gate_up_proj", activation="activation_fn",
+    neighbours=True, table_of_halves=True,
+)  # fmt: skip
 
 # model_type of a config -> how it is built
 BUILDS: dict[str, Build] = {
@@ -399,6 +421,52 @@ BUILDS: dict[str, Build] = {
             _ROUTED, block="Moe", router="router", router_class="Llama4Router",
             shared="shared_expert",
         ),
+    ),
+    "olmo3": replace(
+        _OLMO2, file="olmo3", prefix="Olmo3", slides=_but_every, by_kind=True,
+        absent={"sliding_window": 4096, "sliding_window_pattern": 4},
+    ),
+    "starcoder2": replace(
+        _LLAMA, file="starcoder2", prefix="Starcoder2", norm="nn.LayerNorm", slides=_everywhere,
+        listed=False, absent={"num_key_value_heads": 2},
+        gate="", up="c_fc", down="c_proj", activation="act",
+    ),
+    "granite": replace(
+        _LLAMA, file="granite", prefix="Granite",
+        embedding_scale="embedding_multiplier", residual_scale="residual_multiplier",
+        logit_divisor="logits_scaling",
+    ),
+    "phi": _PHI,
+    "ministral": replace(
+        _LLAMA, file="ministral", prefix="Ministral", slides=_everywhere,
+        absent={"num_key_value_heads": 8, "sliding_window": 4096},
+    ),
+    "ministral3": replace(
+        _LLAMA, file="ministral3", prefix="Ministral3", slides=_everywhere, listed=False,
+        absent={"num_key_value_heads": 8, "head_dim": 128}, query_scale=True,
+    ),
+    "stablelm": replace(
+        _LLAMA, file="stablelm", prefix="StableLm", norm="nn.LayerNorm",
+        absent={"num_key_value_heads": 32, "partial_rotary_factor": 0.25}, partial=True,
+        reads_head_dim=False, parallel="use_parallel_residual", shares_norm=True,
+        head_norms=HeadNorms(
+            names=("q_layernorm", "k_layernorm"), norm="LayerNormPerHead", over="list",
+            switch="qk_layernorm", rotated=False,
+        ),
+    ),
+    "cohere": replace(
+        _COHERE2, file="cohere", prefix="Cohere", slides=None, rotates=None, absent={},
+        reads_head_dim=True,
+        head_norms=HeadNorms(
+            names=("q_norm", "k_norm"), norm="LayerNorm", over="own", switch="use_qk_norm",
+            rotated=False,
+        ),
+    ),
+    "cohere2": _COHERE2,
+    "glm": _GLM,
+    "glm4": replace(
+        _GLM, file="glm4", prefix="Glm4",
+        after_attention="post_self_attn_layernorm", after_mlp="post_mlp_layernorm",
     ),
 }  # fmt: skip
 

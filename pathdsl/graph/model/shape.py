@@ -14,7 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pathdsl.graph.model.builds import BUILDS, Build, windows_of
-from pathdsl.graph.model.fields import UnsupportedConfig, divided, integer, rotary_positions
+from pathdsl.graph.model.fields import (
+    UnsupportedConfig,
+    divided,
+    integer,
+    rotary_positions,
+    rotations,
+)
 from pathdsl.graph.model.mixtures import Mixture
 
 __all__ = ["SHAPES", "ModelShape", "UnsupportedConfig", "divided", "integer"]
@@ -150,12 +156,14 @@ def built_shape(config: Mapping[str, object]) -> ModelShape:
         raise ValueError(f"{n_heads} query heads do not share out {n_kv_heads} key/value heads")
     n_layers = integer(config, "num_hidden_layers")
     windows = windows_of(build, config, n_layers)
+    d_head = _d_head(build, config, d_model, n_heads)
+    _check_rotation(build, config, d_head)
     return ModelShape(
         family=name,
         n_layers=n_layers,
         n_heads=n_heads,
         d_model=d_model,
-        d_head=_d_head(build, config, d_model, n_heads),
+        d_head=d_head,
         d_mlp=integer(config, build.dense),
         d_vocab=integer(config, "vocab_size"),
         n_positions=min(rotary_positions(config, build.yarn_is_long), _in_one_chunk(config)),
@@ -191,6 +199,22 @@ def _d_head(build: Build, config: Mapping[str, object], d_model: int, n_heads: i
             f"heads of this family are {size} wide, and `head_dim: {given}` is not read"
         )
     return size
+
+
+def _check_rotation(build: Build, config: Mapping[str, object], d_head: int) -> None:
+    """Raise for parameters of the rotation with which `transformers` cannot run a model."""
+    for part in rotations(config):
+        share = part.get("partial_rotary_factor", config.get("partial_rotary_factor"))
+        turned = int(d_head * share) if isinstance(share, int | float) else d_head
+        if build.partial and (turned % 2 or turned > d_head):
+            raise UnsupportedConfig(
+                f"`partial_rotary_factor: {share}` turns {turned} entries of heads of width "
+                f"{d_head}, wanted an even number of them; `transformers` cannot run it"
+            )
+        growth = ("llama_4_scaling_beta", "original_max_position_embeddings")
+        for key in growth if build.query_scale and part else ():
+            if not isinstance(part.get(key), int | float):
+                raise ValueError(f"`rope_parameters` has no number `{key}`")
 
 
 def gpt_neo_shape(config: Mapping[str, object]) -> ModelShape:
