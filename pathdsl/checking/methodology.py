@@ -105,6 +105,11 @@ def methodology(
         )
     if any(not one.causal for one in shapes):
         said["heads see"] = "positions before and behind their own; padding is masked"
+    if any(one.sinks for one in shapes):
+        said["sinks"] = (
+            "a head's weights add up to less than one: the rest goes to a constant of the head, which "
+            "writes nothing"
+        )
     for name, task in ready.planner.tasks.items():
         spec = ready.planner.specs[name]
         said[f"task {name}"] = _task_line(task, spec)
