@@ -107,8 +107,8 @@ def methodology(
         said["heads see"] = "positions before and behind their own; padding is masked"
     if any(one.sinks for one in shapes):
         said["sinks"] = (
-            "a head's weights add up to less than one: the rest goes to a constant of the head, which "
-            "writes nothing"
+            "a head's weights add up to less than one: the rest goes to a constant of the head, "
+            "which writes nothing"
         )
     for name, task in ready.planner.tasks.items():
         spec = ready.planner.specs[name]

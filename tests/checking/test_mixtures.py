@@ -14,8 +14,9 @@ from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.prepare import vet_file
 from pathdsl.engine.adapters import adapter_for
 from pathdsl.engine.attribution.vet import vet
+from pathdsl.engine.load.source import ModelSource, vet_config
 from pathdsl.engine.store.store import Store
-from pathdsl.errors import PlanError
+from pathdsl.errors import LanguageError, PlanError
 from pathdsl.report.numbers import mlps_text
 from tests.engine.attribution_cases import asked
 from tests.engine.family_cases import make
@@ -125,6 +126,42 @@ def test_what_is_refused_by_name(folder: Path) -> None:
     assert codes(folder, text("qwen2_moe", rest=neuron.replace("m0", "m1"))) == []
     every = neuron.replace("m0", "m*")
     assert [code for code, _ in codes(folder, text("qwen2_moe", rest=every))] == ["PD256"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "code", "said"),
+    [
+        ("mixtral", {"num_experts_per_tok": 9}, "PD615", "a token uses 9 of 4 experts"),
+        ("mixtral", {"num_experts": 7}, "PD615", "are two numbers"),
+        ("mixtral", {"num_local_experts": "8"}, "PD615", "`num_local_experts`"),
+        ("qwen2_moe", {"decoder_sparse_step": 0}, "PD615", "name no layers"),
+        ("qwen2_moe", {"mlp_only_layers": "x"}, "PD615", "name no layers"),
+        ("gpt_oss", {"layer_types": ["full_attention"]}, "PD615", "1 `layer_types` for 2 layers"),
+        ("gpt_oss", {"quantization_config": {"quant_method": "mxfp4"}}, "PD608", "quantised"),
+        ("granite_swa", {"layer_rope_theta": [1.0]}, "PD615", "1 `layer_rope_theta`"),
+        ("llama4", {"attention_chunk_size": None}, "PD615", "`attention_chunk_size`"),
+        ("llama4", {"layer_types": ["sliding_attention"] * 2}, "PD612", "`sliding_attention`"),
+        ("olmoe", {"head_dim": 7}, "PD612", "is not read"),
+    ],
+)
+def test_configs_that_cannot_be_used(
+    name: str, changes: dict[str, object], code: str, said: str
+) -> None:
+    sizes = {"num_hidden_layers": 2}
+    more = {"layer_rope_theta": [1.0, 2.0]} if name == "granite_swa" else {}
+    config = {**make(name, **sizes, **more).config.to_dict(), **changes}
+    with pytest.raises(LanguageError) as caught:
+        vet_config(ModelSource(kind="folder", location="x"), config)
+    (found,) = caught.value.diagnostics
+    assert found.code == code and said in found.message
+
+
+def test_a_chunk_ends_the_context() -> None:
+    config = make("llama4").config.to_dict()
+    source = ModelSource(kind="folder", location="x")
+    assert vet_config(source, config).n_positions == 16
+    whole = {**config, "layer_types": ["full_attention"] * 3}
+    assert vet_config(source, whole).n_positions == 32
 
 
 def test_neurons_between_mixtures_are_nodes(folder: Path) -> None:
