@@ -33,13 +33,12 @@ from pathdsl.lang import ast
 from pathdsl.lang.loops import Looped, mentioned, sides_of
 from pathdsl.lang.program import Declaration, Program
 from pathdsl.lang.reach import reach
-from pathdsl.lang.serving import field_word, tasks_read
+from pathdsl.lang.serving import tasks_read
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.lang.signatures.correlations import is_correlation
 from pathdsl.lang.signatures.kinds import Kind
 from pathdsl.lang.signatures.measures import nodes_in
-from pathdsl.lang.signatures.norms import ROUTINGS
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.spelling import as_position
 from pathdsl.lang.walk import children, strip, walk
@@ -66,9 +65,6 @@ def check_graph(
     declarations = [*program.declarations()]
     if tasks is not None:
         declarations = _measured_on(program, tasks)
-    for name, task in program.tasks.items():
-        if tasks is None or name in tasks:
-            checker.routing(task)
     for fault in structure_faults(program, shape, declarations, tasks):
         checker.add(fault)
     here = {id(one) for one in declarations}
@@ -145,23 +141,6 @@ class _Checker:
         self.told: set[tuple[str, Span | None]] = set()
         self.enough = False
         self.faulty: set[str] = set()
-
-    def routing(self, task: ast.TaskDecl) -> None:
-        """A frozen routing wants a model that routes."""
-        shape = self.resolver.shape
-        if shape.mixture is None and ROUTINGS[field_word(self.program, task, "routing")].frozen:
-            self.faults.append(
-                Diagnostic(
-                    code="PD257",
-                    message=f"`{task.name.name}` has a frozen routing, and no MLP of its model "
-                    f"(`{shape.family}`) is a mixture of experts",
-                    span=next(
-                        (one.span for one in task.fields if one.name == "routing"), task.span
-                    ),
-                    label="nothing is routed",
-                    help="leave `routing` out",
-                )
-            )
 
     def attempt(self, act: Callable[[], object]) -> bool:
         """Do something that may raise; whether it did not."""

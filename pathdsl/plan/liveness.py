@@ -185,7 +185,8 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
         d * (s.used_units(layer) * (3 if s.gated_mlp else 2) + s.routes(layer) * s.n_experts)
         for layer in range(s.n_layers)
     ]
-    projections = 2 * d * dh * (heads + s.n_groups)
+    asks = 2 if s.gated_heads else 1  # a query and its gate
+    projections = d * dh * ((1 + asks) * heads + 2 * s.n_groups)
     per_token = s.n_layers * projections + (sum(mlps) if s.has_mlp else 0)
     trunk = n_tokens * per_token + s.n_layers * 2 * heads * dh * pairs_plain
     plain = trunk + n_tokens * d * s.d_vocab
@@ -220,7 +221,8 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                     for step, _ in parts_of(plan.steps, read):
                         if (step, whose, reads_by) not in projected:
                             projected.add((step, whose, reads_by))
-                            macs += tokens[plan.need[step]] * d * dh
+                            each = asks if reads_by == "q" else 1
+                            macs += tokens[plan.need[step]] * d * dh * each
             case MlpCopy(layer=layer):
                 by_layer[layer] += 1
                 macs += here * mlps[layer]

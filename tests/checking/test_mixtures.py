@@ -141,6 +141,8 @@ def test_what_is_refused_by_name(folder: Path) -> None:
         ("granite_swa", {"layer_rope_theta": [1.0]}, "PD615", "1 `layer_rope_theta`"),
         ("llama4", {"attention_chunk_size": None}, "PD615", "`attention_chunk_size`"),
         ("llama4", {"layer_types": ["sliding_attention"] * 2}, "PD612", "`sliding_attention`"),
+        ("qwen3_5", {"layer_types": ["linear_attention", "full_attention"]}, "PD612", "1 of 2"),
+        ("qwen3_5", {"layer_types": None}, "PD612", "2 of 2 layers are DeltaNets"),
         ("olmoe", {"head_dim": 7}, "PD612", "is not read"),
     ],
 )
@@ -148,12 +150,32 @@ def test_configs_that_cannot_be_used(
     name: str, changes: dict[str, object], code: str, said: str
 ) -> None:
     sizes = {"num_hidden_layers": 2}
-    more = {"layer_rope_theta": [1.0, 2.0]} if name == "granite_swa" else {}
+    lists = {
+        "granite_swa": {"layer_rope_theta": [1.0, 2.0]},
+        "qwen3_5": {"layer_types": ["full_attention"] * 2},
+    }
+    more = lists.get(name, {})
     config = {**make(name, **sizes, **more).config.to_dict(), **changes}
     with pytest.raises(LanguageError) as caught:
         vet_config(ModelSource(kind="folder", location="x"), config)
     (found,) = caught.value.diagnostics
     assert found.code == code and said in found.message
+
+
+def test_a_gate_behind_values_has_no_slopes_here(folder: Path) -> None:
+    shape = adapter_for(make("qwen3_5")).shape
+    vet(asked("exact", "nodes"), shape, False)
+    for method, of in (("atp", "nodes"), ("eap", "edges"), ("ifr", "edges")):
+        with pytest.raises(PlanError) as caught:
+            vet(asked(method, of), shape, False)
+        assert caught.value.diagnostics[0].code == "PD435"
+    place = folder / "qwen3_5"
+    make("qwen3_5").save_pretrained(place)
+    copied = text(
+        "qwen3_5", rest="metric C = copy_score(a1.h0, of: [END])\nlet c = mean(C(reference))\n"
+    )
+    assert [code for code, _ in codes(folder, copied)] == ["PD262"]
+    assert codes(folder, text("qwen3_5")) == []
 
 
 def test_a_chunk_ends_the_context() -> None:

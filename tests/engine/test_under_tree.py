@@ -140,7 +140,7 @@ def test_decoders(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["llama", "qwen3", "gemma2", "olmo2", "gpt_oss", "granite_swa", "qwen2_moe"]
+    "name", ["llama", "qwen3", "gemma2", "olmo2", "gpt_oss", "granite_swa", "qwen2_moe", "qwen3_5"]
 )
 def test_families(name: str) -> None:
     done = 0

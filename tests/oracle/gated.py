@@ -81,6 +81,7 @@ class Layer:
     sinks: Array | None  # (n_heads,)
     turned_norm: Function  # of queries and keys that are rotated already
     heat: Callable[[int], float]  # by what a query is multiplied
+    gate: tuple[Array, Array] | None  # (n_heads, d_head, d_model), (n_heads, d_head)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +183,8 @@ class Gated:
         """A query head's query, key or value (d_head,)."""
         layer = self.layers[node[1]]
         held = like if self.norms else None
-        whole = layer.weight[slot] @ layer.before["a"](stream, held) + layer.bias[slot]
+        normed = layer.before["a"](stream, held)
+        whole = layer.weight[slot] @ normed + layer.bias[slot]
         norms = layer.head_norm.get(slot)
         if norms and self.kind in ("olmo2", "olmo3", "olmoe"):
             whole, norms = norms[0](whole), None
@@ -201,10 +203,16 @@ class Gated:
         if slot == "q" and self.growth is not None:
             beta, original = self.growth  # in float32 in `transformers`
             turned = turned * float(1 + np.float32(beta) * np.log1p(np.float32(at // original)))
-        return layer.turned_norm(turned) * (layer.heat(at) if slot == "q" else 1.0)
+        turned = layer.turned_norm(turned) * (layer.heat(at) if slot == "q" else 1.0)
+        if slot == "q" and layer.gate is not None:
+            gate = layer.gate[0][node[2]] @ normed + layer.gate[1][node[2]]
+            return np.concatenate([turned, gate])
+        return turned
 
     def attend(self, node: PlaceNode, query: Array, keys: Array, values: Array) -> Array:
         """z (d_head,) of one query."""
+        query, gate = query[: self.size], query[self.size :]
+        values = values / (1 + np.exp(-gate)) if len(gate) else values
         scores = _capped(keys @ query / np.sqrt(self.scale), self.cap)
         sinks = self.layers[node[1]].sinks
         most = scores.max() if sinks is None else max(scores.max(), sinks[node[2]])
@@ -245,7 +253,8 @@ def _norm_of(config: Any, module: Any) -> Function:
     if "LayerNorm" in type(module).__name__:
         shift = np.zeros(1) if module.bias is None else _array(module.bias)
         return Norm(gain=_array(module.weight), shift=shift, epsilon=module.eps)
-    return _rms(module, 1.0 if config.model_type.startswith("gemma") else 0.0)
+    from_one = config.model_type.startswith("gemma") or config.model_type == "qwen3_5_text"
+    return _rms(module, 1.0 if from_one else 0.0)
 
 
 def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
@@ -259,6 +268,12 @@ def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
         modules = {slot: getattr(attention, f"{slot}_proj") for slot in "qkv"}
         weight = {slot: _array(part.weight) for slot, part in modules.items()}
         bias = {slot: _bias(part) for slot, part in modules.items()}
+    gate = None
+    if kind == "qwen3_5_text":
+        halves = weight["q"].reshape(config.num_attention_heads, 2, size, -1)
+        biases = bias["q"].reshape(config.num_attention_heads, 2, size)
+        weight["q"], bias["q"] = halves[:, 0].reshape(queries, -1), biases[:, 0].reshape(queries)
+        gate = halves[:, 1], biases[:, 1]
     around = _NORMS.get(kind, ("input_layernorm", None, "post_attention_layernorm", None))
     if _is_parallel(config):
         around = ("input_layernorm", None, "input_layernorm", None)
@@ -295,6 +310,7 @@ def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
         sinks=_array(attention.sinks) if hasattr(attention, "sinks") else None,
         turned_norm=_unit(config) if hasattr(attention, "qk_norm") else _same,
         heat=_heat(config) if kind == "llama4_text" and not rotates else lambda at: 1.0,
+        gate=gate,
     )
 
 

@@ -191,6 +191,11 @@ class Adapter(Protocol):
         """
         ...
 
+    def gated(self, layer: int, q: Tensor, z: Tensor) -> Tensor:
+        """What heads write of what they mix, (..., nq, d_head), with the queries that it is for:
+        z itself but in families whose queries have a gate."""
+        ...
+
     def sinks(self, layer: int, heads: Sequence[int] | None = None) -> Tensor | None:
         """Of each head, (n_heads_selected,), a constant that its softmax counts as one key more,
         whose value is 0; None for families without."""

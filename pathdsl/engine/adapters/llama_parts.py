@@ -43,7 +43,7 @@ def modules_of(
     yield "model.embed_tokens", class_of(build, build.embedding)
     yield "model.layers", nn.ModuleList
     yield f"model.{build.final}", class_of(build, build.norm)
-    yield "model.rotary_emb", class_of(build, "RotaryEmbedding")
+    yield "model.rotary_emb", class_of(build, build.rotary)
     yield "lm_head", nn.Linear
     inside = {routes: dict(_of_layer(build, shape, config, routes)) for routes in _kinds(shape)}
     for layer in range(shape.n_layers):

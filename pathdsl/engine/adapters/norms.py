@@ -81,6 +81,7 @@ FORMS: Mapping[str, Form] = {
     "Gemma3RMSNorm": _GEMMA,
     "CohereLayerNorm": _COHERE,
     "Cohere2LayerNorm": _COHERE,
+    "Qwen3_5RMSNorm": _GEMMA,
     "PerHead": _LAYER_NORM,
 }
 

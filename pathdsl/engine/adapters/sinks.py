@@ -80,7 +80,7 @@ class GraniteSwaAdapter(_Sinks):
         """A rotation for each base."""
         whole: Any = model
         bases = {base for base in whole.config.layer_rope_theta if base}
-        rotary = class_of(self.build, "RotaryEmbedding")
+        rotary = class_of(self.build, self.build.rotary)
         paths = {f"model.rotary_embs.{place}": rotary for place in range(len(bases))}
         return {"model.rotary_embs": nn.ModuleList, **paths}
 

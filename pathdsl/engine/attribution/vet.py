@@ -44,6 +44,12 @@ def vet(asked: Attribution, shape: ModelShape, routed: bool) -> None:
             "experts",
             advice="by: eap, or by: exact",
         )
+    if shape.gated_heads and not record.exact:
+        raise _refused(
+            f"`by: {record.name}` has no scores on this model (`{shape.family}`)",
+            "a gate stands behind what its heads mix, which slopes and shares leave out",
+            "by: exact",
+        )
     if routed and not record.exact:
         raise _refused(
             f"`by: {record.name}` follows slopes, and these are of routings that are recomputed",

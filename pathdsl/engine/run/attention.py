@@ -199,6 +199,7 @@ def attend_group(
             mixed = adapter.mix(weights.flatten(1, 2), values).unflatten(1, (n_copies, -1))
         total = mixed if total is None else total + mixed
     assert total is not None
+    total = adapter.gated(layer, q, total)
     flat = total.transpose(0, 1).reshape(n_copies, rows * n_queries, -1).index_select(1, asked.back)
     if not group.want_pattern:
         return flat, None

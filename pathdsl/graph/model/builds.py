@@ -100,7 +100,8 @@ class Build:
       they are made of; `dense`: the field that says how wide the others are; `mlp`: the name of
       either; `whole`: the prefix of the whole model's class, where it is another.
     - `sinks`: heads have a constant in their softmax, the parameter `sinks` of attention;
-      `half_tables`: angles are listed once for both halves.
+      `half_tables`: angles are listed once for both halves; `rotary`: the class that lists them.
+    - `gated_heads`: each head has a gate behind its query in one projection.
     - `query_scale`: queries grow with their position, as in Llama 4.
     - `embedding_scale`, `residual_scale`, `logit_factor`, `logit_divisor`: fields of what
       embeddings, all that is written to the stream, and logits are multiplied or divided by.
@@ -160,6 +161,8 @@ class Build:
     whole: str
     sinks: bool
     half_tables: bool
+    gated_heads: bool
+    rotary: str
 
     @property
     def gated(self) -> bool:
@@ -227,6 +230,21 @@ def _first_of_two(config: Config, n_layers: int, window: object) -> list[bool]:
     return [layer % 2 == 0 and layer < below for layer in range(n_layers)]
 
 
+def _deltas(config: Config, n_layers: int, window: object) -> list[bool]:
+    """No layer has a window; raises for layers of a Qwen 3.5 that are no attention."""
+    kinds = config.get("layer_types")
+    if not isinstance(kinds, list | tuple):
+        every = integer(config, "full_attention_interval")
+        kinds = ["linear_attention" if (k + 1) % every else "" for k in range(n_layers)]
+    if "linear_attention" in kinds:
+        count = list(kinds).count("linear_attention")
+        raise UnsupportedConfig(
+            f"{count} of {n_layers} layers are DeltaNets (`linear_attention`): they carry a state "
+            "from token to token, and no node stands for a layer that mixes tokens without heads"
+        )
+    return [False] * n_layers
+
+
 def _but_fourths(config: Config, n_layers: int, window: object) -> list[bool]:
     return [layer % 4 != 0 for layer in range(n_layers)]
 
@@ -277,7 +295,7 @@ _LLAMA = Build(
     partial=False, query_scale=False,
     embedding_scale="", residual_scale="", logit_factor="", logit_divisor="",
     mixture=None, routed=None, dense="intermediate_size", mlp="mlp", whole="", sinks=False,
-    half_tables=False,
+    half_tables=False, gated_heads=False, rotary="RotaryEmbedding",
 )  # fmt: skip
 _HEAD_NORMS = HeadNorms(
     names=("q_norm", "k_norm"), norm="RMSNorm", over="head", switch=True, rotated=False
@@ -408,6 +426,11 @@ BUILDS: dict[str, Build] = {
         absent={"num_key_value_heads": 4, "sliding_window": 128},
         embedding_scale="embedding_multiplier", residual_scale="residual_multiplier",
         logit_divisor="logits_scaling",
+    ),
+    "qwen3_5_text": replace(
+        _LLAMA, file="qwen3_5", prefix="Qwen3_5", model="TextModel", slides=_deltas,
+        absent={"num_key_value_heads": 4, "head_dim": 256, "full_attention_interval": 4},
+        head_norms=_HEAD_NORMS, gated_heads=True, rotary="TextRotaryEmbedding",
     ),
     "llama4_text": replace(
         _LLAMA, file="llama4", prefix="Llama4Text", whole="Llama4", mlp="feed_forward",

@@ -43,7 +43,8 @@ class ModelShape:
     `gated_mlp`: an MLP has a third matrix, whose output gates its hidden units.
     `d_mlp`: hidden units of an MLP that is no mixture. `mixture`: the MLPs that are mixtures.
     `sinks`: every head has a constant in the denominator of its softmax, so that its weights add up
-    to less than one.
+    to less than one. `gated_heads`: what a head mixes is multiplied by a gate that reads what its
+    query reads.
     """
 
     family: str
@@ -65,6 +66,7 @@ class ModelShape:
     prediction_head: bool = False
     mixture: Mixture | None = field(default=None, metadata={"later": True})
     sinks: bool = field(default=False, metadata={"later": True})
+    gated_heads: bool = field(default=False, metadata={"later": True})
 
     def routes(self, layer: int) -> bool:
         """Whether the MLP of a layer is a mixture of experts."""
@@ -177,6 +179,7 @@ def built_shape(config: Mapping[str, object]) -> ModelShape:
         gated_mlp=build.gated,
         mixture=None if build.mixture is None else build.mixture(config, n_layers),
         sinks=build.sinks,
+        gated_heads=build.gated_heads,
     )
 
 
