@@ -136,6 +136,19 @@ LATER: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "cohere2": ("cohere2", {"sliding_window": 3, "layer_types": _KINDS, "logit_scale": 2.0}),
     "glm": ("glm", {"head_dim": 6}),
     "glm4": ("glm4", {"head_dim": 6, "attention_bias": False}),
+    "seed_oss": ("seed_oss", {"head_dim": 6, "mlp_bias": True}),
+    "seed_oss_out_bias": ("seed_oss", {"head_dim": 4, "attention_bias": False,
+                                       "attention_out_bias": True}),
+    "arcee": ("arcee", {"mlp_bias": True}),
+    "exaone4": ("exaone4", {"sliding_window": 3, "layer_types": _KINDS, "head_dim": 6}),
+    "exaone4_full": ("exaone4", {"sliding_window": None, "layer_types": ["full_attention"] * 3}),
+    "nemotron": ("nemotron", {"attention_bias": True, "mlp_bias": True}),
+    "nemotron_wide_heads": ("nemotron", {"head_dim": 6, "hidden_act": "silu"}),
+    "hunyuan": ("hunyuan_v1_dense", {"head_dim": 6, "attention_bias": True}),
+    "hunyuan_rope_alpha": ("hunyuan_v1_dense", {"head_dim": 6, "rope_parameters": {
+        "rope_type": "dynamic", "factor": 1.0, "alpha": 50.0, "rope_theta": 100.0}}),
+    "ernie": ("ernie4_5", {"head_dim": 6, "use_bias": True}),
+    "ernie_untied": ("ernie4_5", {"head_dim": 4, "tie_word_embeddings": False}),
 }  # fmt: skip
 EVERY = {**FAMILIES, **LATER}
 

@@ -39,6 +39,7 @@ def _rms(module: Any, offset: float = 0.0) -> Function:
     return norm
 
 
+_WHOLE = {"q": "query", "k": "key"}
 _PARALLEL = ("phi", "cohere", "cohere2")
 _POST = (None, "post_attention_layernorm", None, "post_feedforward_layernorm")
 _AROUND = ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm",
@@ -47,6 +48,7 @@ _AROUND = ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layer
 _NORMS: Mapping[str, tuple[str | None, ...]] = {
     "olmo2": _POST,
     "olmo3": _POST,
+    "exaone4": _POST,
     "gemma2": _AROUND,
     "gemma3_text": _AROUND,
     "glm4": ("input_layernorm", "post_self_attn_layernorm", "post_attention_layernorm",
@@ -193,13 +195,15 @@ class Gated:
         stored = len(whole) // self.size
         which = node[2] // (self.env.n_heads // stored)
         own = whole[which * self.size : (which + 1) * self.size]
-        own = norms[which](own) if norms else own
+        late = self.kind == "hunyuan_v1_dense"  # behind the rotation
+        own = norms[which](own) if norms and not late else own
         if slot == "v":
             return own
         turned = own.copy()
         for angle, (one, two) in zip(at * layer.angles, layer.pairs, strict=True):
             turned[one] = own[one] * np.cos(angle) - own[two] * np.sin(angle)
             turned[two] = own[two] * np.cos(angle) + own[one] * np.sin(angle)
+        turned = norms[which](turned) if norms and late else turned
         if slot == "q" and self.growth is not None:
             beta, original = self.growth  # in float32 in `transformers`
             turned = turned * float(1 + np.float32(beta) * np.log1p(np.float32(at // original)))
@@ -252,7 +256,8 @@ def _norm_of(config: Any, module: Any) -> Function:
         return Norm(gain=gain, shift=np.zeros_like(gain), epsilon=module.variance_epsilon)
     if "LayerNorm" in type(module).__name__:
         shift = np.zeros(1) if module.bias is None else _array(module.bias)
-        return Norm(gain=_array(module.weight), shift=shift, epsilon=module.eps)
+        gain = _array(module.weight) + (1.0 if config.model_type == "nemotron" else 0.0)
+        return Norm(gain=gain, shift=shift, epsilon=module.eps)
     from_one = config.model_type.startswith("gemma") or config.model_type == "qwen3_5_text"
     return _rms(module, 1.0 if from_one else 0.0)
 
@@ -283,6 +288,7 @@ def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
     slides = everywhere or types[number] == "sliding_attention"
     rotates = kind not in ("smollm3", "llama4_text") or config.no_rope_layers[number]
     rotates = rotates and (kind != "cohere2" or slides)
+    rotates = rotates and (kind != "exaone4" or slides or config.sliding_window is None)
     angles, pairs = _rotation(config, types[number], size)
     if kind == "granite_swa":
         rotates = bool(config.layer_rope_theta[number])
@@ -345,16 +351,22 @@ def _rotation(config: Any, kind: str, size: int) -> tuple[Array, list[tuple[int,
     width = int(size * rope.get("partial_rotary_factor", 1.0))
     angles = rope["rope_theta"] ** -(np.arange(0, width, 2) / width)
     half = len(angles)
-    neighbours = config.model_type in ("cohere", "cohere2", "glm", "glm4", "llama4_text")
+    neighbours = config.model_type in (
+        "cohere",
+        "cohere2",
+        "glm",
+        "glm4",
+        "ernie4_5",
+        "llama4_text",
+    )
     pairs = [(2 * i, 2 * i + 1) if neighbours else (i, i + half) for i in range(half)]
     return angles, pairs
 
 
 def _head_norms(config: Any, attention: Any, slot: str) -> list[Function]:
     """The norm of queries or keys of each stored head; none where there is none."""
-    module = getattr(attention, f"{slot}_norm", None) or getattr(
-        attention, f"{slot}_layernorm", None
-    )
+    names = f"{slot}_norm", f"{slot}_layernorm", f"{_WHOLE[slot]}_layernorm"
+    module = next((getattr(attention, name) for name in names if hasattr(attention, name)), None)
     stored = config.num_attention_heads if slot == "q" else config.num_key_value_heads
     if module is None:
         return []
@@ -370,6 +382,10 @@ def _silu(x: Array) -> Array:
     return x / (1 + np.exp(-x))
 
 
+def _relu2(x: Array) -> Array:
+    return np.maximum(x, 0) ** 2
+
+
 def _gelu(x: Array) -> Array:
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
@@ -379,7 +395,10 @@ def _matrices(module: Any, kind: str) -> tuple[list[tuple[Array, Array]], tuple[
     if kind in ("phi3", "glm", "glm4"):
         halves = np.split(_array(module.gate_up_proj.weight), 2)
         return [(half, np.zeros(len(half))) for half in halves], _affine(module.down_proj)
-    names: Mapping[str, Sequence[str]] = {"phi": ("fc1", "fc2"), "starcoder2": ("c_fc", "c_proj")}
+    names: Mapping[str, Sequence[str]] = {
+        "phi": ("fc1", "fc2"), "starcoder2": ("c_fc", "c_proj"),
+        "arcee": ("up_proj", "down_proj"), "nemotron": ("up_proj", "down_proj"),
+    }  # fmt: skip
     *into, out = names.get(kind, ("gate_proj", "up_proj", "down_proj"))
     return [_affine(getattr(module, name)) for name in into], _affine(getattr(module, out))
 
@@ -390,7 +409,7 @@ def _affine(module: Any) -> tuple[Array, Array]:
 
 def _activation(config: Any) -> Function:
     name = getattr(config, "hidden_activation", None) or config.hidden_act
-    return {"silu": _silu, "gelu_pytorch_tanh": _gelu, "gelu_new": _gelu}[name]
+    return {"silu": _silu, "relu2": _relu2, "gelu_pytorch_tanh": _gelu, "gelu_new": _gelu}[name]
 
 
 def _mlp(module: Any, config: Any) -> Function:

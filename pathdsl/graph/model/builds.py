@@ -249,6 +249,15 @@ def _but_fourths(config: Config, n_layers: int, window: object) -> list[bool]:
     return [layer % 4 != 0 for layer in range(n_layers)]
 
 
+def _but_every_unlisted(config: Config, n_layers: int, window: object) -> list[bool]:
+    """EXAONE 4: `sliding_window_pattern` may be a word where `layer_types` says it."""
+    if isinstance(config.get("layer_types"), list | tuple):
+        return [False] * n_layers
+    if window is None:
+        raise ValueError("neither `layer_types` nor `sliding_window` is given")
+    return _but_every(config, n_layers, window)
+
+
 def rotary_layers(config: Config, n_layers: int) -> list[bool]:
     """For each layer of a SmolLM3 or Llama 4 whether queries and keys are rotated by position."""
     listed = config.get("no_rope_layers")  # 1 where a layer *has* rotary embeddings
@@ -490,6 +499,35 @@ BUILDS: dict[str, Build] = {
     "glm4": replace(
         _GLM, file="glm4", prefix="Glm4",
         after_attention="post_self_attn_layernorm", after_mlp="post_mlp_layernorm",
+    ),
+    "seed_oss": replace(
+        _LLAMA, file="seed_oss", prefix="SeedOss",
+        absent={"num_key_value_heads": 8, "head_dim": 128},
+    ),
+    "arcee": replace(_LLAMA, file="arcee", prefix="Arcee", gate=""),
+    "exaone4": replace(
+        _OLMO2, file="exaone4", prefix="Exaone4", slides=_but_every_unlisted,
+        absent={"num_key_value_heads": 32, "sliding_window": 4096, "sliding_window_pattern": 4},
+        # Layers without a window are not rotated where others have one.
+        rotates=lambda config, windows: [
+            config.get("sliding_window") is None or window is not None for window in windows
+        ],
+        head_norms=_HEAD_NORMS,
+    ),
+    "nemotron": replace(
+        _LLAMA, file="nemotron", prefix="Nemotron", norm="LayerNorm1P", gate="",
+        absent={"partial_rotary_factor": 0.5},
+    ),
+    "hunyuan_v1_dense": replace(
+        _LLAMA, file="hunyuan_v1_dense", prefix="HunYuanDenseV1",
+        head_norms=replace(
+            _HEAD_NORMS, names=("query_layernorm", "key_layernorm"), rotated=True
+        ),
+    ),
+    "ernie4_5": replace(
+        _LLAMA, file="ernie4_5", prefix="Ernie4_5",
+        absent={"num_key_value_heads": 2, "head_dim": 128},
+        neighbours=True, table_of_halves=True, rotates_in_float32=True,
     ),
 }  # fmt: skip
 
