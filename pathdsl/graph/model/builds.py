@@ -13,6 +13,7 @@ what Llama is, and what differs. No torch.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -21,7 +22,17 @@ from pathdsl.graph.model.fields import Config, UnsupportedConfig, integer
 from pathdsl.graph.model.mixtures import Mixtures, all_mixed, interleaved, stepped
 from pathdsl.record import record
 
-__all__ = ["BUILDS", "MIXTURES", "Build", "HeadNorms", "Routed", "rotary_layers", "windows_of"]
+__all__ = [
+    "BUILDS",
+    "MIXTURES",
+    "Build",
+    "HeadNorms",
+    "Routed",
+    "check_lists",
+    "in_one_chunk",
+    "rotary_layers",
+    "windows_of",
+]
 
 Slides = Callable[[Config, int, object], list[bool]]
 Windows = Sequence[int | None]
@@ -285,6 +296,32 @@ def windows_of(build: Build, config: Config, n_layers: int) -> tuple[int | None,
     if any(slides) and (not isinstance(sliding, int) or sliding < 1):
         raise ValueError("config has sliding layers and no `sliding_window`")
     return tuple(integer(config, "sliding_window") if slide else None for slide in slides)
+
+
+def check_lists(config: Config, n_layers: int) -> None:
+    """Raise for lists of something of each layer that are too short for the layers."""
+    for key in ("layer_rope_theta", "no_rope_layers"):
+        listed = config.get(key)
+        if isinstance(listed, list | tuple) and 0 < len(listed) < n_layers:
+            raise ValueError(f"{len(listed)} `{key}` for {n_layers} layers")
+
+
+def in_one_chunk(build: Build, config: Config, n_layers: int) -> int:
+    """How many positions lie in one chunk, where layers attend within chunks (Llama 4).
+
+    Within the first chunk such a layer sees all that stands before, as others do.
+    """
+    if "attention_chunk_size" not in build.absent:
+        return sys.maxsize
+    kinds = config.get("layer_types")
+    if isinstance(kinds, list | tuple):
+        if strange := sorted(set(map(str, kinds)) - {"full_attention", "chunked_attention"}):
+            raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
+        if len(kinds) != n_layers:
+            raise ValueError(f"{len(kinds)} `layer_types` for {n_layers} layers")
+        if "chunked_attention" not in kinds:
+            return sys.maxsize
+    return integer(config, "attention_chunk_size")
 
 
 # -------------------------------------------------------------------------------------------------

@@ -9,11 +9,10 @@ edges).
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from pathdsl.graph.model.builds import BUILDS, Build, windows_of
+from pathdsl.graph.model.builds import BUILDS, Build, check_lists, in_one_chunk, windows_of
 from pathdsl.graph.model.fields import (
     UnsupportedConfig,
     divided,
@@ -191,7 +190,7 @@ def built_shape(config: Mapping[str, object]) -> ModelShape:
     if n_kv_heads < 1 or n_heads % n_kv_heads:
         raise ValueError(f"{n_heads} query heads do not share out {n_kv_heads} key/value heads")
     n_layers = integer(config, "num_hidden_layers")
-    _check_lists(config, n_layers)
+    check_lists(config, n_layers)
     windows = windows_of(build, config, n_layers)
     d_head = _d_head(build, config, d_model, n_heads)
     _check_rotation(build, config, d_head)
@@ -204,7 +203,7 @@ def built_shape(config: Mapping[str, object]) -> ModelShape:
         d_mlp=integer(config, build.dense),
         d_vocab=integer(config, "vocab_size"),
         n_positions=min(
-            rotary_positions(config, build.yarn_is_long), _in_one_chunk(build, config, n_layers)
+            rotary_positions(config, build.yarn_is_long), in_one_chunk(build, config, n_layers)
         ),
         parallel=build.is_parallel(config),
         windows=windows if any(windows) else (),
@@ -215,32 +214,6 @@ def built_shape(config: Mapping[str, object]) -> ModelShape:
         sinks=build.sinks,
         gated_heads=build.gated_heads,
     )
-
-
-def _check_lists(config: Mapping[str, object], n_layers: int) -> None:
-    """Raise for lists of something of each layer that are too short for the layers."""
-    for key in ("layer_rope_theta", "no_rope_layers"):
-        listed = config.get(key)
-        if isinstance(listed, list | tuple) and 0 < len(listed) < n_layers:
-            raise ValueError(f"{len(listed)} `{key}` for {n_layers} layers")
-
-
-def _in_one_chunk(build: Build, config: Mapping[str, object], n_layers: int) -> int:
-    """How many positions lie in one chunk, where layers attend within chunks (Llama 4).
-
-    Within the first chunk such a layer sees all that stands before, as others do.
-    """
-    if "attention_chunk_size" not in build.absent:
-        return sys.maxsize
-    kinds = config.get("layer_types")
-    if isinstance(kinds, list | tuple):
-        if strange := sorted(set(map(str, kinds)) - {"full_attention", "chunked_attention"}):
-            raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
-        if len(kinds) != n_layers:
-            raise ValueError(f"{len(kinds)} `layer_types` for {n_layers} layers")
-        if "chunked_attention" not in kinds:
-            return sys.maxsize
-    return integer(config, "attention_chunk_size")
 
 
 def _d_head(build: Build, config: Mapping[str, object], d_model: int, n_heads: int) -> int:
