@@ -227,6 +227,8 @@ def _task(task: TaskData, spec: TaskSpec, options: CheckOptions) -> Lock:
         "special_tokens": task.facts.get("special_tokens", ""),
         "treated": str(spec.treated) if spec.treated is not None else None,
     }
+    if spec.routed:
+        found["routing"] = spec.routing
     if spec.crossed:
         found["crossed"] = spec.crossed
     if "chat_template" in task.facts:
