@@ -157,7 +157,8 @@ def test_shapes() -> None:
         *(
             ({**MPT, "attn_config": changes}, next(iter(changes)))
             for changes in ({"alibi": False}, {"alibi_bias_max": 16}, {"qk_ln": True},
-                            {"prefix_lm": True}, {"attn_type": "multiquery_attention"})
+                            {"prefix_lm": True}, {"attn_type": "multiquery_attention"},
+                            {"rope": True})
         ),
     ],
 )  # fmt: skip
@@ -175,3 +176,9 @@ def test_options_of_a_loaded_model() -> None:
     model = cases.make("bloom")
     model.transformer.h[1].apply_residual_connection_post_layernorm = True
     assert cases.code_of(model) == "PD612"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_attention_with_a_bias_is_never_fused(family: str) -> None:
+    assert not adapter_for(cases.make(family), fused=True).fused
+    assert not adapter_for(cases.make("falcon", "sdpa", alibi=True), fused=True).fused

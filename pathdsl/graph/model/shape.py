@@ -425,7 +425,10 @@ _MPT_ATTENTION: Mapping[str, tuple[object, ...]] = {
     "alibi_bias_max": (8,),
     "attn_type": ("multihead_attention",),
     "prefix_lm": (False,),
+    "qk_gn": (False,),
     "qk_ln": (False,),
+    "rope": (False,),
+    "sliding_window_size": (-1,),
 }
 
 
