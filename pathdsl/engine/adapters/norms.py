@@ -85,6 +85,7 @@ FORMS: Mapping[str, Form] = {
     "CohereLayerNorm": _COHERE,
     "Cohere2LayerNorm": _COHERE,
     "PerHead": _LAYER_NORM,
+    "ToyRMSNorm": replace(_RMS_NORM, in_float32=False),
 }
 
 

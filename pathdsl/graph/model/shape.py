@@ -20,6 +20,7 @@ from pathdsl.graph.model.fields import (
     rotary_positions,
     rotations,
 )
+from pathdsl.graph.model.toy import TOY, toy_spec
 
 __all__ = ["SHAPES", "ModelShape", "UnsupportedConfig", "divided", "integer"]
 
@@ -39,6 +40,11 @@ class ModelShape:
     `normed_mlp`: a norm stands between an MLP and the residual stream, so that its neurons do not
     write to the stream each by itself.
     `gated_mlp`: an MLP has a third matrix, whose output gates its hidden units.
+    `normed_hidden`: a norm stands between an MLP's activation and its output projection.
+    `mixed_hidden`: the activation makes each hidden unit of all of them, by a softmax or a norm.
+    `d_vocab_out`: how many logits there are, where these are of something else than of the
+    vocabulary; 0 for one of each token.
+    `bent_pattern`: what attention reads values by is no softmax but one with a constant added.
     `groups`: for each layer how many key/value groups, where layers differ; `n_kv_heads` are then
     the most.
     `rescaled`: a layer multiplies the stream as it leaves it, so that one vector is not the same in
@@ -64,6 +70,24 @@ class ModelShape:
     causal: bool = True
     normed_stream: bool = False
     prediction_head: bool = False
+    normed_hidden: bool = False
+    mixed_hidden: bool = False
+    d_vocab_out: int = 0
+    bent_pattern: bool = False
+
+    @property
+    def n_logits(self) -> int:
+        """How many logits there are."""
+        return self.d_vocab_out or self.d_vocab
+
+    @property
+    def no_neurons(self) -> str:
+        """Why no neuron is a node of its own; "" where neurons are."""
+        if not self.has_mlp:
+            return "it has no MLPs"
+        if self.normed_mlp:
+            return "a norm stands between the MLP and the residual stream"
+        return "a norm stands between neurons and what they write" if self.normed_hidden else ""
 
     @property
     def norm_after_attention(self) -> bool:
@@ -267,30 +291,43 @@ def opt_shape(config: Mapping[str, object]) -> ModelShape:
     )
 
 
+_LEARNED = ("absolute",)
+"""Kinds of positions of a BERT that `transformers` computes."""
+
+
 def bert_shape(config: Mapping[str, object]) -> ModelShape:
-    """The shape of a BERT or RoBERTa; RoBERTa's positions begin behind its padding token's."""
-    kind = str(config.get("model_type"))
+    """The shape of a BERT."""
+    return _post_norm_encoder(config, "bert", 30522, 0)
+
+
+def roberta_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a RoBERTa, whose positions begin behind the number of its padding token."""
+    return _post_norm_encoder(config, "roberta", 50265, integer(config, "pad_token_id", 1) + 1)
+
+
+def _post_norm_encoder(
+    config: Mapping[str, object], family: str, d_vocab: int, first: int
+) -> ModelShape:
+    """`first`: the row of the position table that is the first position's."""
     if config.get("is_decoder"):
         raise UnsupportedConfig("an encoder that is run as a decoder (`is_decoder`)")
     positions = config.get("position_embedding_type") or "absolute"
-    if positions != "absolute":
+    if positions not in _LEARNED:
         raise UnsupportedConfig(f"positions of type `{positions}` (`position_embedding_type`)")
     d_model, n_heads = (
         integer(config, "hidden_size", 768),
         integer(config, "num_attention_heads", 12),
     )
     n_positions = integer(config, "max_position_embeddings", 512)
-    if kind == "roberta":
-        n_positions -= integer(config, "pad_token_id", 1) + 1
     return ModelShape(
-        family=kind,
+        family=family,
         n_layers=integer(config, "num_hidden_layers", 12),
         n_heads=n_heads,
         d_model=d_model,
         d_head=divided(d_model, n_heads),
         d_mlp=integer(config, "intermediate_size", 3072),
-        d_vocab=integer(config, "vocab_size", 50265 if kind == "roberta" else 30522),
-        n_positions=n_positions,
+        d_vocab=integer(config, "vocab_size", d_vocab),
+        n_positions=n_positions - first,
         n_kv_heads=n_heads,
         causal=False,
         normed_stream=True,
@@ -299,10 +336,16 @@ def bert_shape(config: Mapping[str, object]) -> ModelShape:
 
 
 def modernbert_shape(config: Mapping[str, object]) -> ModelShape:
-    """The shape of a ModernBERT: `local_attention // 2` positions before and behind are seen, of
-    its decoder as many, the own one included."""
-    kind = str(config.get("model_type"))
-    causal = kind == "modernbert-decoder"
+    """The shape of a ModernBERT: `local_attention // 2` positions before and behind are seen."""
+    return _modernbert(config, causal=False)
+
+
+def modernbert_decoder_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of its decoder: `local_attention // 2` positions are seen, the own one included."""
+    return _modernbert(config, causal=True)
+
+
+def _modernbert(config: Mapping[str, object], *, causal: bool) -> ModelShape:
     d_model, n_heads = (
         integer(config, "hidden_size", 768),
         integer(config, "num_attention_heads", 12),
@@ -326,7 +369,7 @@ def modernbert_shape(config: Mapping[str, object]) -> ModelShape:
     if window < 1:
         raise ValueError("`local_attention` is too small for a window")
     return ModelShape(
-        family=kind,
+        family=str(config.get("model_type")),
         n_layers=n_layers,
         n_heads=n_heads,
         d_model=d_model,
@@ -553,6 +596,32 @@ def _given(config: Mapping[str, object], key: str, default: object) -> object:
     return default if value is None else value
 
 
+def toy_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a toy model, of the project's own reference module."""
+    spec = toy_spec(config)
+    if not spec.causal:
+        raise UnsupportedConfig("the heads see later positions (`attention_dir: bidirectional`)")
+    return ModelShape(
+        family=TOY,
+        n_layers=spec.n_layers,
+        n_heads=spec.n_heads,
+        d_model=spec.d_model,
+        d_head=spec.d_head,
+        d_mlp=spec.d_mlp,
+        d_vocab=spec.d_vocab,
+        n_positions=spec.n_ctx,
+        has_mlp=spec.d_mlp > 0,
+        parallel=spec.parallel and spec.d_mlp > 0,
+        windows=spec.windows if any(spec.windows) else (),
+        n_kv_heads=spec.n_kv_heads,
+        gated_mlp=spec.gated_mlp,
+        normed_hidden=spec.act_fn == "solu_ln",
+        mixed_hidden=spec.act_fn in ("solu", "solu_ln"),
+        d_vocab_out=0 if spec.d_out == spec.d_vocab else spec.d_out,
+        bent_pattern=spec.attn_coeff != 1.0,
+    )
+
+
 # model types of which `per_layer_config` is read
 BY_LAYER = ("gemma4_text",)
 
@@ -568,8 +637,9 @@ SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "mpt": mpt_shape,
     "gemma4_text": gemma4_shape,
     "bert": bert_shape,
-    "roberta": bert_shape,
+    "roberta": roberta_shape,
     "modernbert": modernbert_shape,
-    "modernbert-decoder": modernbert_shape,
+    "modernbert-decoder": modernbert_decoder_shape,
+    TOY: toy_shape,
     **dict.fromkeys(BUILDS, built_shape),
 }

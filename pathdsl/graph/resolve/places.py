@@ -356,12 +356,12 @@ class Places:
         shape = self.layout.shape
         if not shape.has_mlp:
             raise fault("PD205", "this model has no MLPs, and so no neurons", ref)
-        if shape.normed_mlp:
+        if shape.no_neurons:
             raise fault(
                 "PD212",
                 f"neurons of this model (`{shape.family}`) write nothing of their own",
                 ref,
-                label="a norm stands between the MLP and the residual stream",
+                label=shape.no_neurons,
                 help="name the whole MLP, `m5`",
             )
         layers = indices(ref.layer, shape.n_layers, "layer", ref)
