@@ -424,7 +424,7 @@ def _modernbert(config: Mapping[str, object], *, causal: bool) -> ModelShape:
 
 def falcon_shape(config: Mapping[str, object]) -> ModelShape:
     """The shape of a Falcon: one key and value for all heads (7B), by group (40B), or by head."""
-    d_model = integer(config, "n_embed", integer(config, "hidden_size"))
+    d_model = _either(config, "n_embed", "hidden_size")
     n_heads = integer(config, "num_attention_heads")
     grouped = bool(config.get("new_decoder_architecture"))
     parallel = bool(_given(config, "parallel_attn", True))
@@ -477,11 +477,11 @@ def bloom_shape(config: Mapping[str, object]) -> ModelShape:
             "`slow_but_exact` with `pretraining_tp` above 1, with which `transformers` leaves out "
             "the biases of output projections"
         )
-    d_model = integer(config, "n_embed", integer(config, "hidden_size"))
-    n_heads = integer(config, "num_attention_heads" if "n_head" not in config else "n_head")
+    d_model = _either(config, "n_embed", "hidden_size")
+    n_heads = _either(config, "n_head", "num_attention_heads")
     return ModelShape(
         family="bloom",
-        n_layers=integer(config, "num_hidden_layers" if "n_layer" not in config else "n_layer"),
+        n_layers=_either(config, "n_layer", "num_hidden_layers"),
         n_heads=n_heads,
         d_model=d_model,
         d_head=divided(d_model, n_heads),
@@ -505,7 +505,10 @@ _MPT_ATTENTION: Mapping[str, tuple[object, ...]] = {
     "alibi_bias_max": (8,),
     "attn_type": ("multihead_attention",),
     "prefix_lm": (False,),
+    "qk_gn": (False,),
     "qk_ln": (False,),
+    "rope": (False,),
+    "sliding_window_size": (-1,),
 }
 
 
@@ -520,15 +523,11 @@ def mpt_shape(config: Mapping[str, object]) -> ModelShape:
                 raise UnsupportedConfig(
                     f"`{where}{key}: {given[key]}`, which `transformers` reads and does not compute"
                 )
-    d_model = integer(config, "d_model" if "hidden_size" not in config else "hidden_size")
-    n_heads = integer(
-        config, "n_heads" if "num_attention_heads" not in config else "num_attention_heads"
-    )
+    d_model = _either(config, "d_model", "hidden_size")
+    n_heads = _either(config, "n_heads", "num_attention_heads")
     return ModelShape(
         family="mpt",
-        n_layers=integer(
-            config, "n_layers" if "num_hidden_layers" not in config else "num_hidden_layers"
-        ),
+        n_layers=_either(config, "n_layers", "num_hidden_layers"),
         n_heads=n_heads,
         d_model=d_model,
         d_head=divided(d_model, n_heads),
@@ -621,6 +620,11 @@ def _gemma4_own(config: Mapping[str, object], layer: int, kind: str) -> Mapping[
     if strange := [*numbers, *sorted({*given} - {"head_dim", "num_key_value_heads"})]:
         raise UnsupportedConfig(f"`per_layer_config` has `{strange[0]}`, which is not computed")
     return given
+
+
+def _either(config: Mapping[str, object], key: str, other: str) -> int:
+    """An integer that has two names, the first one before the other."""
+    return integer(config, other if config.get(key) is None else key)
 
 
 def _given(config: Mapping[str, object], key: str, default: object) -> object:
