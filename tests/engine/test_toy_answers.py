@@ -53,9 +53,7 @@ def test_texts_are_no_logits() -> None:
 def test_no_answer_of_several_stands_behind_a_prompt() -> None:
     whole = replace(spec(), answers="whole")
     for cell in ([1, 2], "a"):
-        one_fault(
-            "PD383", [{"prompt": "a", "io": cell}], whole, answer_columns=["io"], shape=OUT
-        )
+        one_fault("PD383", [{"prompt": "a", "io": cell}], whole, answer_columns=["io"], shape=OUT)
 
 
 def test_a_copy_is_of_a_token() -> None:
