@@ -30,6 +30,8 @@ MODELS: Mapping[str, Callable[[], Any]] = {
     "toy_solu": lambda: toy_cases.make("solu", d_head=4),  # hidden units mixed, a norm
     "toy_solu_gated": lambda: toy_cases.make("solu_gated"),  # hidden units mixed and gated, no norm
     "toy_shortformer": lambda: toy_cases.make("shortformer"),  # attention alone
+    "bloom": lambda: decoder_cases.make("bloom"),  # a bias of scores by position
+    "falcon": lambda: decoder_cases.make("falcon"),  # parallel, one key for all heads
 }
 MAIN = ("gpt2", "llama", "gpt_neox", "gemma2")
 

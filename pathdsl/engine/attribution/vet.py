@@ -34,6 +34,12 @@ def vet(asked: Attribution, shape: ModelShape) -> None:
             "the pattern of this model is one with a constant added (`attn_coeff`)",
             "by: exact, or atp",
         )
+    if shape.normed_stream and not record.exact:
+        raise _refused(
+            f"`by: {record.name}` has no scores on this model (`{shape.family}`)",
+            "its norms are of the stream itself, which is no sum of what components write",
+            "by: exact",
+        )
     if shape.n_layers < record.least_layers:
         raise _refused(
             f"`by: {record.name}` leaves out one other layer after another, and the model has one",

@@ -105,7 +105,7 @@ def load(
     import torch
     import transformers
 
-    from pathdsl.engine.adapters import adapter_for, announce, fuses
+    from pathdsl.engine.adapters import adapter_for, announce, fuses, implementation
 
     if source.dtype not in DTYPES:
         raise LanguageError(source.fault("PD610", f"dtype `{source.dtype}` is not supported"))
@@ -116,9 +116,10 @@ def load(
         place, files = _files(source)
         held = sum(check_file(source, path) for path in files)
         check_size(source, held)
-        fused = fused and fuses(config_of(source) or {})
-        announce(config_of(source))
-        attention = "sdpa" if fused else "eager"
+        config = config_of(source) or {}
+        fused = fused and fuses(config)
+        announce(config)
+        attention = implementation(config, fused=fused)
         model = _read_weights(source, place, files, target, attention, spread)
         _check_finite(source, model)
         model.eval()
@@ -219,6 +220,9 @@ def _quiet() -> Iterator[None]:
 # ------------------------------------------------------------------------------- the weights
 
 
+_DECODER = "AutoModelForCausalLM"
+
+
 def _read_weights(
     source: ModelSource,
     place: str,
@@ -231,8 +235,12 @@ def _read_weights(
     import torch
     import transformers
 
+    from pathdsl.engine.adapters import FAMILIES
+
     try:
-        read: Any = transformers.AutoModelForCausalLM.from_pretrained
+        kind = str((config_of(source) or {}).get("model_type"))
+        auto = getattr(transformers, FAMILIES[kind].auto if kind in FAMILIES else _DECODER)
+        read: Any = auto.from_pretrained
         model, report = read(
             place,
             revision=source.revision or "main",
