@@ -40,7 +40,18 @@ def test_half_precision_and_padding() -> None:
     cases.check_padding(TOY)
 
 
-PARTS = ["no_norm", "ln", "rms_pre", "rotary", "parallel", "grouped", "windows", "attn_scale"]
+PARTS = [
+    "no_norm",
+    "brackets",
+    "pizza",
+    "ln",
+    "rms_pre",
+    "rotary",
+    "parallel",
+    "grouped",
+    "windows",
+    "attn_scale",
+]
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -63,7 +74,9 @@ def test_shortformer_adds_positions_to_queries_and_keys_alone() -> None:
     assert adapter.input_weight(0, "q") is None and adapter.input_weight(0, "v") is not None
 
 
-@pytest.mark.parametrize("name", ["no_norm", "ln", "grouped", "caps", "attn_coeff", "parallel"])
+@pytest.mark.parametrize(
+    "name", ["no_norm", "ln", "grouped", "caps", "attn_coeff", "parallel", "brackets"]
+)
 def test_patch_of_one_head_is_that_of_hooks(name: str) -> None:
     cases.check_head_patch(TOY, **VARIANTS[name])
 
