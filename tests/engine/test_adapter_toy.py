@@ -43,7 +43,6 @@ def test_half_precision_and_padding() -> None:
 PARTS = [
     "no_norm",
     "brackets",
-    "pizza",
     "ln",
     "rms_pre",
     "rotary",
