@@ -29,6 +29,9 @@ MODELS: Mapping[str, Callable[[], Any]] = {
     "qwen3": lambda: family_cases.make("qwen3"),  # queries and keys normed by head
     "toy_solu": lambda: toy_cases.make("solu", d_head=4),  # hidden units mixed, a norm
     "toy_solu_gated": lambda: toy_cases.make("solu_gated"),  # hidden units mixed and gated, no norm
+    "toy_bent": lambda: toy_cases.make(
+        "attn_coeff", act_fn="gelu"
+    ),  # rows of patterns do not sum to one
     "toy_shortformer": lambda: toy_cases.make("shortformer"),  # attention alone
     "bloom": lambda: decoder_cases.make("bloom"),  # a bias of scores by position
     "falcon": lambda: decoder_cases.make("falcon"),  # parallel, one key for all heads

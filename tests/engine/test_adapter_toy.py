@@ -198,6 +198,14 @@ def test_neurons_behind_the_norm_of_solu_ln() -> None:
     assert not check_graph(program("path p = through(m1.n3)\n"), toy_shape({**SMALL}))
 
 
+@pytest.mark.parametrize("method", ["atp_qk", "atp_star", "peap"])
+def test_formulas_of_a_softmax_are_refused_on_a_bent_pattern(method: str) -> None:
+    bent = toy_shape({**SMALL, **VARIANTS["attn_coeff"]})
+    with pytest.raises(PlanError, match="through a softmax"):
+        vet(asked(method, "edges" if method == "peap" else "nodes"), bent)
+    vet(asked("atp"), bent)
+
+
 def test_attention_alone() -> None:
     shape = toy_shape({**SMALL, **VARIANTS["attn_only"]})
     assert not shape.has_mlp and shape.n_senders == 5

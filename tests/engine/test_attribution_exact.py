@@ -40,7 +40,7 @@ def test_an_edge_is_the_derivative_of_its_patch(name: str, frozen: bool) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["olmo2", "qwen3", "toy_solu", "toy_solu_gated", "toy_shortformer"]
+    "name", ["olmo2", "qwen3", "toy_solu", "toy_solu_gated", "toy_bent", "toy_shortformer"]
 )
 def test_an_edge_of_other_structures(name: str) -> None:
     compare(name, "eap", "edges", PAIRED)

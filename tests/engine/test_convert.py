@@ -262,6 +262,12 @@ def test_the_number_of_a_checkpoint(tmp_path: Path) -> None:
     found = convert(tmp_path / "whole.pth", [])
     assert found.config["converted"]["checkpoint"] == 7
     assert dict(found.said)["left out"] == "`epoch`, `loss`"
+    for name, number in (("a_step_12", 12), ("epoch3", 3), ("model_x1", None), ("2", None)):
+        torch.save(state, tmp_path / f"{name}.pth")
+        note = convert(tmp_path / f"{name}.pth", []).config["converted"]
+        assert note.get("checkpoint") == number
+    for name in ("a_step_12", "epoch3", "model_x1", "2", "whole"):
+        (tmp_path / f"{name}.pth").unlink()
     assert "checkpoint" not in convert(tmp_path, []).config["converted"]
 
 

@@ -25,6 +25,7 @@ __all__ = ["Checkpoint", "checkpoint_in", "read_checkpoint", "refused"]
 
 _ENDS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 _WRAPPED = ("_orig_mod.", "module.")  # what torch.compile and data parallelism put before names
+_NUMBERED = r"(?:step|epoch|ckpt|checkpoint|iter)[_-]?(\d+)$"
 _COUNTS = ("step", "steps", "epoch", "iteration", "iter")
 
 
@@ -87,8 +88,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     for prefix in _WRAPPED:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): one for name, one in state.items()}
-    by_name = re.search(r"(\d+)$", path.stem)
-    if by_name is not None and (path.parent.name == "checkpoints" or number is None):
+    in_series = path.parent.name == "checkpoints"
+    if by_name := re.search(r"(\d+)$" if in_series else _NUMBERED, path.stem):
         number = int(by_name.group(1))
     tensors = {name: _plain(path, name, one) for name, one in state.items()}
     return Checkpoint(path=path, tensors=tensors, left=left, number=number, inner=inner)
