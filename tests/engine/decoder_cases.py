@@ -1,4 +1,4 @@
-"""Tiny random decoders with plain MLPs, GPT-Neo to MPT and toys, and checks that hold for each."""
+"""Tiny random decoders, GPT-Neo to MPT and toy models, and checks that hold for each of them."""
 
 from __future__ import annotations
 

@@ -27,12 +27,12 @@ from tests.engine.tree_cases import from_tree, open_case
 from tests.oracle.strategies import seeded_case
 
 BUILT = {
-    **{name: family_cases.make for name in family_cases.FAMILIES},
+    **{name: family_cases.make for name in family_cases.EVERY},
     **{name: decoder_cases.make for name in ("gpt_neox", "opt")},
     "falcon": lambda name: decoder_cases.make(name, "sdpa"),  # its attention is set once
 }
 FUSING = sorted(
-    name for name in BUILT if family_cases.FAMILIES.get(name, (name,))[0] not in ("gemma2",)
+    name for name in BUILT if family_cases.EVERY.get(name, (name,))[0] not in ("gemma2",)
 )
 
 

@@ -19,7 +19,9 @@ from pathdsl.graph.model.toy import plain_attention
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FAMILIES", "Adapter", "Family", "adapter_for", "announce", "fuses", "implementation"]
+__all__ = [
+    "FAMILIES", "Adapter", "Family", "adapter_for", "announce", "fuses", "implementation",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +58,22 @@ FAMILIES: dict[str, Family] = {
     "falcon": Family(module="falcon", adapter="FalconAdapter", fuses=True, not_eager="alibi"),
     "bloom": Family(module="bloom", adapter="BloomAdapter", fuses=False),
     "mpt": Family(module="mpt", adapter="MptAdapter", fuses=False),
+    "gemma4_text": Family(module="gemma4", adapter="Gemma4Adapter", fuses=True),
     "bert": Family(module="bert", adapter="BertAdapter", fuses=True, auto=_MASKED),
     "roberta": Family(module="bert", adapter="RobertaAdapter", fuses=True, auto=_MASKED),
     "modernbert": Family(
         module="modernbert", adapter="ModernBertAdapter", fuses=True, auto=_MASKED
     ),
+    "pathdsl_toy": Family(
+        module="toy", adapter="ToyAdapter", fuses=True, reference="pathdsl.engine.toy.model"
+    ),
+    "modernbert-decoder": Family(
+        module="modernbert_decoder", adapter="ModernBertDecoderAdapter", fuses=True
+    ),
     **{
         name: Family(module="llama", adapter="LlamaAdapter", fuses=not build.score_cap)
         for name, build in BUILDS.items()
     },
-    "pathdsl_toy": Family(
-        module="toy", adapter="ToyAdapter", fuses=True, reference="pathdsl.engine.toy.model"
-    ),
 }
 
 
@@ -83,9 +89,9 @@ def fuses(config: Mapping[str, object]) -> bool:
     family = FAMILIES.get(str(config.get("model_type")))
     if family is None or not family.fuses or config.get(family.not_eager):
         return False
-    if family.reference and not plain_attention(config):
+    if config.get("reorder_and_upcast_attn"):
         return False
-    return not config.get("reorder_and_upcast_attn")
+    return not family.reference or plain_attention(config)
 
 
 def implementation(config: Mapping[str, object], *, fused: bool) -> str:

@@ -28,17 +28,17 @@ def vet(asked: Attribution, shape: ModelShape) -> None:
             shape.no_neurons,
             "attribute nodes",
         )
-    if record.softmax and shape.bent_pattern:
-        raise _refused(
-            f"`by: {record.name}` takes treated queries and keys through a softmax",
-            "the pattern of this model is one with a constant added (`attn_coeff`)",
-            "by: exact, or atp",
-        )
     if shape.normed_stream and not record.exact:
         raise _refused(
             f"`by: {record.name}` has no scores on this model (`{shape.family}`)",
             "its norms are of the stream itself, which is no sum of what components write",
             "by: exact",
+        )
+    if record.softmax and shape.bent_pattern:
+        raise _refused(
+            f"`by: {record.name}` takes treated queries and keys through a softmax",
+            "the pattern of this model is one with a constant added (`attn_coeff`)",
+            "by: exact, or atp",
         )
     if shape.n_layers < record.least_layers:
         raise _refused(

@@ -10,7 +10,6 @@ No torch: the tokenizer is an object of `transformers`, passed in.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pathdsl.engine.data.cells import json_repair
@@ -18,6 +17,7 @@ from pathdsl.engine.data.faults import Cell, DataFaults, listed, shown
 from pathdsl.errors import Severity
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.near import quoted
+from pathdsl.record import record
 
 __all__ = ["Encoder", "Prompt", "special_ids", "special_tokens", "word_fits"]
 
@@ -26,7 +26,7 @@ Ids = tuple[int, ...]
 _SEVERAL = ("with `answers = whole` in the task an answer may have several tokens",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Prompt:
     """One prompt as tokens; `text` and `offsets` (character ranges) only where it was a text."""
 
@@ -96,9 +96,11 @@ class Encoder:
         texts: Collection[str] = (),
         generated: bool = False,
         around: str = "",
+        unread: bool = False,
     ) -> None:
         """`texts`: columns that are declared to be texts; `generated`: nobody wrote the rows.
 
+        `unread`: there may be a tokenizer, which is not at hand, so that nothing is said of texts.
         `around`: what stands around the prompts already, "" for what the tokenizer puts there.
         """
         self.tokenizer: Any = tokenizer
@@ -108,6 +110,7 @@ class Encoder:
         self.texts = texts
         self.generated = generated
         self.around = around
+        self.unread = unread
         self._adds = bos is None and not around  # whether the tokenizer adds its own tokens
         self._told_missing = False
         self._told_ids = False
@@ -164,7 +167,9 @@ class Encoder:
         (`bos` has no meaning for ids).
         """
         where = Cell(row=row, column=column)
-        if isinstance(value, str):
+        if value == "":
+            found: Prompt | None = Prompt(ids=())
+        elif isinstance(value, str):
             found = self._text(where, column, value)
         elif isinstance(value, list | tuple) and all(_whole(item) for item in value):
             self._kinds.add("ids")
@@ -259,7 +264,7 @@ class Encoder:
         return True
 
     def _need_tokenizer(self, where: Cell, column: str = "", text: str = "") -> None:
-        if not self._told_missing:  # it is the same for every row
+        if not self._told_missing and not self.unread:  # it is the same for every row
             self._told_missing = True
             digits = text.isascii() and text.isdigit()
             self.faults.add(
