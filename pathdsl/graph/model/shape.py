@@ -636,8 +636,6 @@ def _given(config: Mapping[str, object], key: str, default: object) -> object:
 def toy_shape(config: Mapping[str, object]) -> ModelShape:
     """The shape of a toy model, of the project's own reference module."""
     spec = toy_spec(config)
-    if not spec.causal:
-        raise UnsupportedConfig("the heads see later positions (`attention_dir: bidirectional`)")
     return ModelShape(
         family=TOY,
         n_layers=spec.n_layers,
@@ -656,6 +654,7 @@ def toy_shape(config: Mapping[str, object]) -> ModelShape:
         mixed_hidden=spec.act_fn in ("solu", "solu_ln"),
         d_vocab_out=0 if spec.d_out == spec.d_vocab else spec.d_out,
         bent_pattern=spec.attn_coeff != 1.0,
+        causal=spec.causal,
     )
 
 
