@@ -24,6 +24,7 @@ from pathdsl.engine.data.chat import chat_of, chat_texts
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.places import free_columns, own_places
 from pathdsl.engine.data.positions import (
+    MASK,
     PLACES,
     SPAN_COLUMN,
     next_tokens,
@@ -194,6 +195,7 @@ def _check_columns(
                 f"no row has a column `{column}`"
                 if everywhere
                 else f"row `{row['id']}` has no column `{column}`",
+                row="" if everywhere else row["id"],
                 about=column,
                 notes=(f"row `{row['id']}` has {have or 'none'}",) if row is lacking[0] else (),
                 advice=f"where no metric shall read it here: `metric NAME on TASK = … {column} …`"
@@ -236,6 +238,7 @@ def _check_lengths(
                 "PD334",
                 f"row `{row['id']}`: `{reference}` has {len(ours.ids)} tokens, "
                 f"`{column}` has {len(theirs.ids)}",
+                row=row["id"],
                 about=column,
                 notes=tuple(
                     f"{name}: " + " ".join(f"`{word}`" for word in encoder.words(prompt.ids))
@@ -316,19 +319,30 @@ def _positions(
                     "PD334",
                     f"row `{row['id']}`: spans count characters of `{SPAN_COLUMN}`, which has "
                     f"{len(counted.ids)} tokens, `{spec.reference}` {len(prompt.ids)}",
+                    row=row["id"],
                     about="spans",
                 )
                 continue
-        by_row.append(row_positions(row, prompt, counted, encoder.words, faults))
+        own = row_positions(row, prompt, counted, encoder.words, faults)
+        by_row.append(own)
         given = [row[field] for field in PLACES if isinstance(row.get(field), Mapping)]
         for name in spec.positions:
-            if not any(name in field for field in given):
-                faults.add(
-                    "PD335",
-                    f"row `{row['id']}` gives no position `{name}`",
-                    about=name,
-                    advice=f'"positions": {{"{name}": 3}}',
-                )
+            if any(name in field for field in given):
+                continue
+            masked = [i for i, one in enumerate(prompt.ids) if one == encoder.mask]
+            if name == MASK and masked:
+                own[MASK] = tuple(masked)
+                continue
+            why = ""
+            if name == MASK and encoder.tokenizer is not None:
+                why = ", and its prompt holds no mask token"
+            faults.add(
+                "PD335",
+                f"row `{row['id']}` gives no position `{name}`{why}",
+                row=row["id"],
+                about=name,
+                advice=f'"positions": {{"{name}": 3}}',
+            )
     shared = [n for n in (by_row[0] if by_row else {}) if all(n in one for one in by_row)]
     return {name: tuple(one[name] for one in by_row) for name in shared}
 
@@ -350,6 +364,7 @@ def _labels(
                 faults.add(
                     "PD329",
                     f"row `{row['id']}`, column `{name}`: wanted one text or number to group by",
+                    row=row["id"],
                     about=name,
                 )
     return labels

@@ -2,7 +2,8 @@
 
 A row gives `"positions": {"S2": 11}` (an index or a list of indices, special tokens included) or
 `"spans": {"S2": [58, 62]}` (a word's characters in the prompt, or a list of such pairs; the tokens
-that overlap them). `END`, the last token, needs no entry. Offsets (`S1+1`) apply to each index and
+that overlap them). `END`, the last token, needs no entry, nor does `MASK` where a task lists it and
+its prompts hold mask tokens of the tokenizer. Offsets (`S1+1`) apply to each index and
 are checked per row. Under the name of a prompt column either has an object: where positions are in
 that column's prompt.
 """
@@ -25,6 +26,7 @@ from pathdsl.plan.treated import EVERY
 
 __all__ = [
     "END",
+    "MASK",
     "PLACES",
     "SPAN_COLUMN",
     "indices_of",
@@ -37,6 +39,8 @@ __all__ = [
 ]
 
 END = "END"
+MASK = "MASK"
+"""The mask tokens of a prompt, where a task lists this name and its rows do not give it."""
 PLACES = ("positions", "spans", WORD_PLACES)
 """The fields of a row that say where positions are."""
 SPAN_COLUMN = "prompt"
@@ -72,6 +76,7 @@ def row_positions(
             faults.add(
                 "PD329",
                 f"row `{row['id']}`: `{name}` is no object",
+                row=row["id"],
                 about=name,
                 advice=json_repair(str(field)) or '"positions": {"S2": 11}',
             )
@@ -85,15 +90,22 @@ def row_positions(
                 "PD329",
                 f"row `{row['id']}`: position `{name}` is `{value}`, wanted an index or a list of "
                 "indices",
+                row=row["id"],
                 about=name,
             )
         elif not indices:
-            faults.add("PD348", f"row `{row['id']}`: position `{name}` is an empty set", about=name)
+            faults.add(
+                "PD348",
+                f"row `{row['id']}`: position `{name}` is an empty set",
+                row=row["id"],
+                about=name,
+            )
         elif outside := [i for i in indices if not 0 <= i < len(prompt.ids)]:
             faults.add(
                 "PD336",
                 f"row `{row['id']}`: position `{name}` is {outside[0]}, the prompt has tokens 0 to "
                 f"{len(prompt.ids) - 1}",
+                row=row["id"],
                 about=name,
                 notes=(_listing(words, prompt),),
             )
@@ -129,13 +141,17 @@ def _of_words(
             continue
         if type(index) is not int:
             faults.add(
-                "PD329", f"row `{row['id']}`: `{name}` of `{WORD_PLACES}` is no index", about=name
+                "PD329",
+                f"row `{row['id']}`: `{name}` of `{WORD_PLACES}` is no index",
+                row=row["id"],
+                about=name,
             )
         elif not 0 <= index + before < len(prompt.ids):
             faults.add(
                 "PD336",
                 f"row `{row['id']}`: `{name}` of `{WORD_PLACES}` is {index}, the prompt has tokens "
                 f"0 to {len(prompt.ids) - 1 - before} after its special ones",
+                row=row["id"],
                 about=name,
                 notes=(_listing(words, prompt),),
             )
@@ -156,7 +172,7 @@ def _of_span(
     well_formed = len(ends) == 2 and all(type(i) is int for i in ends)
     if not well_formed or prompt is None or prompt.text is None:
         why = "has no text prompt to count in" if well_formed else "is not [start, end]"
-        faults.add("PD329", f"row `{row}`: span `{name}` {why}", about=name)
+        faults.add("PD329", f"row `{row}`: span `{name}` {why}", row=row, about=name)
         return ()
     start, end = ends
     text = prompt.text
@@ -165,6 +181,7 @@ def _of_span(
             "PD336",
             f"row `{row}`: span `{name}` is [{start}, {end}], the prompt has {len(text)} "
             "characters",
+            row=row,
             about=name,
         )
         return ()
@@ -182,6 +199,7 @@ def _of_span(
         faults.add(
             "PD337",
             f"row `{row}`: span `{name}` (`{text[start:end]}`) {what}",
+            row=row,
             about=name,
             notes=(_listing(words, prompt),),
         )
@@ -226,13 +244,14 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     lengths = task.prompt_lengths if moved else task.lengths
     for row, length, indices in zip(task.row_ids, lengths, named, strict=True):
         if not indices and not pos.names & _unread(task):
-            faults.add("PD348", f"row `{row}`: position `{pos}` is an empty set")
+            faults.add("PD348", f"row `{row}`: position `{pos}` is an empty set", row=row)
         for place in indices:
             if not 0 <= place < length:
                 faults.add(
                     "PD336",
                     f"row `{row}`: position `{pos}` is {place}, the prompt has tokens 0 to "
                     f"{int(length) - 1}",
+                    row=row,
                     advice=f"the tokens of an answer are `{ANSWER}`, not `{pos}`"
                     if task.whole and pos.offset > 0
                     else "",
@@ -283,6 +302,7 @@ def _vet_span(
                     "PD236",
                     f"row `{row}`: `{end.name}` is {len(indices)} tokens, and `{pos}` is to end "
                     f"at `{end}`",
+                    row=row,
                     notes=(
                         "each token is moved for itself, so a part of the name would be inside",
                     ),
@@ -294,6 +314,7 @@ def _vet_span(
                 "PD348",
                 f"row `{row}`: `{pos}` is empty: it begins at token {min(first)} and ends at "
                 f"token {max(last)}",
+                row=row,
                 advice="choose the rows that have it: a label in the rows, and `where`",
             )
     faults.stop()
@@ -340,6 +361,7 @@ def next_tokens(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
         faults.add(
             "PD347",
             f"row `{task.row_ids[ends[0]]}`: no token follows `{pos}`{others}",
+            row=task.row_ids[ends[0]],
             notes=("`next` is the token after the position read; the last has none",),
             advice="logit(next) @END-1",
         )

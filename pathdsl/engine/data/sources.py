@@ -52,7 +52,12 @@ def json_rows(call: DataCall, content: bytes, faults: DataFaults) -> Numbered:
         found = read_json(text)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        faults.add("PD323", f"line {line} of `{call.path}` is not UTF-8", advice="save it as UTF-8")
+        faults.add(
+            "PD323",
+            f"line {line} of `{call.path}` is not UTF-8",
+            line=line,
+            advice="save it as UTF-8",
+        )
         return []
     except JsonFault as fault:
         is_what = "is refused" if fault.refused else "is not JSON"
@@ -76,7 +81,12 @@ def json_rows(call: DataCall, content: bytes, faults: DataFaults) -> Numbered:
         if isinstance(row, dict):
             rows.append((number, named({**shared, **row}, number)))
         else:
-            faults.add("PD322", f"row `{number}` of `{call.path}` is no object", about="row")
+            faults.add(
+                "PD322",
+                f"row `{number}` of `{call.path}` is no object",
+                row=str(number),
+                about="row",
+            )
     return rows
 
 
@@ -327,6 +337,7 @@ def _plain(rows: Iterable[Row], faults: DataFaults) -> Numbered:
                 faults.add(
                     "PD378",
                     f"row `{number}`, column `{column}`: {kind} is no value that rows have",
+                    row=str(number),
                     about=column,
                     advice="make texts or numbers of it, or leave the column out",
                 )

@@ -25,7 +25,12 @@ def text_of(call: DataCall, content: bytes, faults: DataFaults) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        faults.add("PD323", f"line {line} of `{call.path}` is not UTF-8", advice="save it as UTF-8")
+        faults.add(
+            "PD323",
+            f"line {line} of `{call.path}` is not UTF-8",
+            line=line,
+            advice="save it as UTF-8",
+        )
         faults.stop()
         raise
 
@@ -44,12 +49,14 @@ def jsonl_rows(call: DataCall, content: bytes, faults: DataFaults) -> list[tuple
             faults.add(
                 "PD322",
                 f"line {number}, column {fault.column} of `{call.path}` {is_what}: {fault}",
+                line=number,
                 about=is_what,
             )
             continue
         if not isinstance(row, dict):
             faults.add(
-                "PD322", f"line {number} of `{call.path}` is not a JSON object", about="no object",
+                "PD322", f"line {number} of `{call.path}` is not a JSON object",
+                line=number, about="no object",
                 advice='{"id": "1", "prompt": "…"}',
             )  # fmt: skip
             continue
@@ -84,6 +91,7 @@ def csv_rows(call: DataCall, content: bytes, faults: DataFaults) -> list[tuple[i
                 faults.add(
                     "PD322",
                     f"line {reader.line_num} has {len(cells)} cells, the header {len(header)}",
+                    line=reader.line_num,
                     about="cells",
                 )
                 continue
@@ -95,9 +103,10 @@ def csv_rows(call: DataCall, content: bytes, faults: DataFaults) -> list[tuple[i
                     faults.add(
                         "PD322",
                         f"line {reader.line_num}, column `{name}` is refused: {fault}",
+                        line=reader.line_num,
                         about=name,
                     )
             rows.append((line, named(row, len(rows) + 1)))
     except csv.Error as error:
-        faults.add("PD322", f"line {reader.line_num} is not CSV: {error}")
+        faults.add("PD322", f"line {reader.line_num} is not CSV: {error}", line=reader.line_num)
     return rows

@@ -137,6 +137,7 @@ def vet_branch(
             "PD341",
             f"row `{alone[0]}`{others} alone among rows whose prompt and `{column}` have their "
             "lengths, so its mean is the value of one prompt",
+            row=alone[0],
             advice="take more rows, or answers of one length",
             severity=Severity.WARNING,
         )
@@ -184,6 +185,7 @@ def resample_rows(task: TaskData, spec: TreatedSpec) -> np.ndarray:
             faults.add(
                 "PD343",
                 f"row `{name}` has no partner: no other row has {alike[row][1]} tokens{label}",
+                row=name,
                 advice="take more rows, or resample without `by:`" if spec.by else "take more rows",
             )
             continue
@@ -318,6 +320,7 @@ def _vet_unchanged(
             + ("" if spec.placed else " of its length")
             + f"{by}, so its mean is "
             + ("its own value" if own else "the value of one prompt"),
+            row=alone[0],
             advice="take more rows, or a coarser `by:`",
             severity=Severity.WARNING,
         )
