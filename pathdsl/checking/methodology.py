@@ -95,6 +95,16 @@ def methodology(
             "a head's value is taken before the norm after attention; each reader applies that "
             "norm to the sum of the head copies that it reads"
         )
+    if any(one.normed_stream for one in shapes):
+        said["norms of the stream"] = (
+            "each reader norms the sums of the copies that it reads, one inside the other"
+        )
+    if any(one.prediction_head for one in shapes):
+        said["prediction head"] = (
+            "the layers between the last stream and the unembedding belong to `logits`"
+        )
+    if any(not one.causal for one in shapes):
+        said["heads see"] = "positions before and behind their own; padding is masked"
     for name, task in ready.planner.tasks.items():
         spec = ready.planner.specs[name]
         said[f"task {name}"] = _task_line(task, spec)

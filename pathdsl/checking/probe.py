@@ -94,7 +94,7 @@ class Probe:
         self.task = task
         self.resolver = resolver
         self.treated = planner.specs[task.name].treated
-        self.masks = MaskTable(task.valid)
+        self.masks = MaskTable(task.valid, causal=resolver.shape.causal)
         self.read = self.masks.intern(read)
         self.layout = Layout(resolver.shape)
         self.limits = planner.limits

@@ -28,6 +28,7 @@ from pathdsl.graph.resolve.instances import Instance, in_common, instances
 from pathdsl.graph.resolve.places import Bindings
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.graph.resolve.targets import targets_of
+from pathdsl.graph.suits import structure_faults
 from pathdsl.lang import ast
 from pathdsl.lang.loops import Looped, mentioned, sides_of
 from pathdsl.lang.program import Declaration, Program
@@ -64,6 +65,8 @@ def check_graph(
     declarations = [*program.declarations()]
     if tasks is not None:
         declarations = _measured_on(program, tasks)
+    for fault in structure_faults(program, shape, declarations, tasks):
+        checker.add(fault)
     here = {id(one) for one in declarations}
     for group in program.groups.values():
         if id(group) in here:

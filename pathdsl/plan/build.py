@@ -12,6 +12,7 @@ from pathdsl.graph.model.components import HEAD, Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.product import MAX_STATES
+from pathdsl.graph.suits import no_frozen_norms
 from pathdsl.plan.acts import treated_at
 from pathdsl.plan.apart import run_apart
 from pathdsl.plan.copies import RunBuilder
@@ -70,6 +71,7 @@ def build_plans(
 
     Raises:
         PlanError: too many states (PD210) or steps (PD211); a treated value is missing (PD221);
+            norms that cannot be frozen (PD262);
             what actions cannot do (PD225, PD227, PD231, PD232).
     """
     return tuple(
@@ -113,8 +115,10 @@ def _build_one(
     max_copies: int,
     row_names: Sequence[str],
 ) -> Plan:
+    if frozen and shape.normed_stream:
+        raise no_frozen_norms(shape)
     layout = Layout(shape)
-    masks = MaskTable(valid)
+    masks = MaskTable(valid, causal=shape.causal)
     beside = treated_beside((m for measures in runs.values() for m in measures), own, task)
     read_of = [run.treated for run in runs if run.treats] + [beside]
     plainly = tuple(dict.fromkeys(spec for spec in read_of if spec is not None))

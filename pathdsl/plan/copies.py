@@ -234,9 +234,9 @@ class RunBuilder:
             return [(step.free, all_seen)]
         groups: dict[int, np.ndarray] = {}
         visible = self.masks.distances(all_seen)
-        for distance in np.flatnonzero(visible):
-            between = step.at(int(distance))
-            groups.setdefault(between, np.zeros_like(visible))[distance] = True
+        for place in np.flatnonzero(visible):
+            between = step.at(int(place) + self.masks.first_distance)
+            groups.setdefault(between, np.zeros_like(visible))[place] = True
         return [(between, self.masks.distance_set(d)) for between, d in groups.items()]
 
     def _blend(self, kept: int, cut: int, step: Step | None, v: int, state: int) -> Cell:

@@ -173,10 +173,10 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     tokens = {
         m: int(masks.array(m).sum()) for m in {*plan.need, *(o.positions for o in plan.outputs)}
     }
-    keys_seen = np.arange(1, masks.n_pos + 1)
+    keys_seen = np.arange(1, masks.n_pos + 1)  # in causal attention; in others all of the prompt
     pairs: dict[int, int] = {}  # (query, key) pairs of the tokens of a mask
     lengths = masks.valid.sum(axis=1)
-    pairs_plain = int((lengths * (lengths + 1) // 2).sum())
+    pairs_plain = int((lengths * (lengths + 1) // 2 if s.causal else lengths**2).sum())
     n_tokens = int(lengths.sum())
     d, dh, heads = s.d_model, s.d_head, s.n_heads
     into_mlp = d * s.d_mlp * (2 if s.gated_mlp else 1)  # up to the hidden units
@@ -203,7 +203,9 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                 by_layer[layer] += 1
                 need = plan.need[number]
                 if need not in pairs:
-                    pairs[need] = int((masks.array(need) @ keys_seen).sum())
+                    queries = masks.array(need)
+                    seen = queries @ keys_seen if s.causal else queries.sum(axis=1) * lengths
+                    pairs[need] = int(seen.sum())
                 macs += 2 * pairs[need] * dh
                 for reads_by, read in [
                     ("q", query),

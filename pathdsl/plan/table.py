@@ -79,6 +79,8 @@ class CopyTable:
         max_states: int = MAX_STATES,
         max_copies: int = MAX_COPIES,
     ) -> None:
+        if masks.causal is not layout.shape.causal:
+            raise ValueError("masks whose distances are not those of the model's attention")
         self.layout = layout
         self.masks = masks
         self.constant = list(constant)
@@ -94,9 +96,8 @@ class CopyTable:
         ]
 
     def _visible(self, layer: int) -> np.ndarray:
-        window = self.layout.shape.window(layer)
-        distances = np.arange(self.masks.n_pos)
-        return distances < (window if window is not None else self.masks.n_pos)
+        sees = self.layout.shape.sees
+        return np.array([sees(layer, int(d)) for d in self.masks.every_distance], bool)
 
     def shared(self, layout: Layout) -> Shared:
         """What runs on this layout, or on one that splits the same MLPs alike, have in common."""

@@ -27,6 +27,8 @@ MODELS: Mapping[str, Callable[[], Any]] = {
     "gemma2": lambda: family_cases.make("gemma2"),  # norms behind attention and MLP, capped
     "olmo2": lambda: family_cases.make("olmo2"),  # the same, queries normed over all heads
     "qwen3": lambda: family_cases.make("qwen3"),  # queries and keys normed by head
+    "bloom": lambda: decoder_cases.make("bloom"),  # a bias of scores by position
+    "falcon": lambda: decoder_cases.make("falcon"),  # parallel, one key for all heads
 }
 MAIN = ("gpt2", "llama", "gpt_neox", "gemma2")
 

@@ -173,7 +173,7 @@ def test_chosen_columns_and_the_final_stream() -> None:
         wanted = torch.gather(adapter.unembed(x), 2, ids[:, None].expand(2, 3, 2))
         assert torch.allclose(adapter.unembed_columns(x, ids), wanted, atol=1e-5)
         with torch.no_grad():
-            stream = adapter.final_stream(some_ids())
+            stream, _ = adapter.final_stream(some_ids())
             again = adapter.unembed(adapter.final_norm(stream))
         assert torch.allclose(again, adapter.plain_forward(some_ids()), atol=1e-5)
 

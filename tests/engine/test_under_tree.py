@@ -127,7 +127,7 @@ def compare_parts(
         )
 
 
-@pytest.mark.parametrize("name", ["gpt_neox_parallel", "gptj", "opt"])
+@pytest.mark.parametrize("name", ["gpt_neox_parallel", "gptj", "opt", "bloom", "falcon_two_norms"])
 def test_decoders(name: str) -> None:
     done = 0
     with Exact(), torch.no_grad():
@@ -177,7 +177,7 @@ def test_frozen_norms_of_families(name: str) -> None:
     assert done >= 2
 
 
-@pytest.mark.parametrize("name", ["gpt_neox_parallel", "gptj", "opt"])
+@pytest.mark.parametrize("name", ["gpt_neox_parallel", "gptj", "opt", "mpt"])
 def test_frozen_norms_of_decoders(name: str) -> None:
     done = 0
     with Exact(), torch.no_grad():

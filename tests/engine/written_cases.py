@@ -20,7 +20,7 @@ from tests.oracle.cases import build_model
 GPT2 = "gpt2"
 NAMES = (
     GPT2, "gpt_neo", "gptj", "gpt_neox", "opt", "llama_biases", "mistral", "qwen3", "olmo", "olmo2",
-    "phi3", "gemma", "gemma2", "gemma3",
+    "phi3", "gemma", "gemma2", "gemma3", "falcon", "bloom", "mpt",
 )  # fmt: skip
 
 
@@ -62,6 +62,18 @@ def modules_of(name: str, model: Any) -> Modules:
         return Modules(
             blocks=inner.layers, out=lambda b: b.attention.dense, mlp=lambda b: b.mlp,
             final=inner.final_layer_norm,
+        )  # fmt: skip
+    if name in ("falcon", "bloom"):
+        inner = model.transformer
+        return Modules(
+            blocks=inner.h, out=lambda b: b.self_attention.dense,
+            mlp=lambda b: b.mlp.dense_4h_to_h, final=inner.ln_f,
+        )  # fmt: skip
+    if name == "mpt":
+        inner = model.transformer
+        return Modules(
+            blocks=inner.blocks, out=lambda b: b.attn.out_proj, mlp=lambda b: b.ffn.down_proj,
+            final=inner.norm_f,
         )  # fmt: skip
     if name == "opt":
         inner = model.model.decoder
@@ -131,7 +143,8 @@ def trace(name: str, model: Any, ids: Sequence[int]) -> Trace:
             x = args[0] if args else kwargs["hidden_states"]
             given[f"{key} in"] = x[0] if x.dim() == 3 else x
             y = output[0] if isinstance(output, tuple) else output
-            given[f"{key} out"] = y[0] if y.dim() == 3 else y
+            # Falcon adds to it in place what attention wrote
+            given[f"{key} out"] = (y[0] if y.dim() == 3 else y).clone()
 
         return hook
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .graph import INPUT, LOGITS, Environment, Path, PlaceNode, Step, layer_of, senders
-from .tree import Array, Constants, forward_of, mlp_part
+from .tree import Array, Constants, attended, forward_of, mlp_part
 
 Values = Mapping[PlaceNode, Array]
 """A plain run: per component its value, per mark ("r", layer) the stream, per pattern ("p", layer,
@@ -71,7 +71,8 @@ def _attended(
             ]
     chosen = [place for place, stays in enumerate(left) if stays]
     weights = np.zeros(len(keys))
-    weights[chosen] = parts.attend(node, q, k[chosen], np.eye(len(chosen)))
+    at_keys = [keys[place] for place in chosen]
+    weights[chosen] = attended(parts, node, q, k[chosen], np.eye(len(chosen)), at_keys)
     for doing in doings:
         if doing.node == node and at in doing.at:
             if doing.verb == "uniform":

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from pathdsl.engine.adapters.base import Adapter, refuse, refuse_foreign
 from pathdsl.engine.adapters.split import split
+from pathdsl.graph.model.builds import BUILDS
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FAMILIES", "Adapter", "Family", "adapter_for", "fuses"]
+__all__ = ["FAMILIES", "Adapter", "Family", "adapter_for", "fuses", "implementation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,41 +27,57 @@ class Family:
 
     `fuses`: its scores are a scaled product of queries and keys and nothing else, which is what
     torch's fused attention computes. (GPT-Neo and GPT-J take them in float32 whatever the dtype,
-    Gemma 2 caps them.)
+    Gemma 2 caps them, BLOOM and MPT add a bias by position.)
+    `not_eager`: the switch of a config with which eager attention of `transformers` is not that of
+    the model that was trained, so that the model's own forward pass is by `sdpa`. (Falcon's adds
+    ALiBi twice.) Its scores are then no product alone.
+    `auto`: the class of `transformers` that loads it with its unembedding.
     """
 
     module: str
     adapter: str
-    fuses: bool = True
+    fuses: bool
+    not_eager: str = ""
+    auto: str = "AutoModelForCausalLM"
 
 
-_LLAMA = Family(module="llama", adapter="LlamaAdapter")
+_MASKED = "AutoModelForMaskedLM"
 
 # By the model_type of the config, as in `pathdsl.graph.model.shape.SHAPES`.
 FAMILIES: dict[str, Family] = {
-    "gpt2": Family(module="gpt2", adapter="Gpt2Adapter"),
+    "gpt2": Family(module="gpt2", adapter="Gpt2Adapter", fuses=True),
     "gpt_neo": Family(module="gptneo", adapter="GptNeoAdapter", fuses=False),
     "gptj": Family(module="gptj", adapter="GptJAdapter", fuses=False),
-    "gpt_neox": Family(module="neox", adapter="NeoxAdapter"),
-    "opt": Family(module="opt", adapter="OptAdapter"),
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
-    "qwen2": _LLAMA,
-    "qwen3": _LLAMA,
-    "smollm3": _LLAMA,
-    "olmo": Family(module="olmo", adapter="OlmoAdapter"),
-    "olmo2": Family(module="olmo", adapter="Olmo2Adapter"),
-    "phi3": Family(module="phi3", adapter="Phi3Adapter"),
-    "gemma": Family(module="gemma", adapter="GemmaAdapter"),
-    "gemma2": Family(module="gemma", adapter="Gemma2Adapter", fuses=False),
-    "gemma3_text": Family(module="gemma", adapter="Gemma3Adapter"),
+    "gpt_neox": Family(module="neox", adapter="NeoxAdapter", fuses=True),
+    "opt": Family(module="opt", adapter="OptAdapter", fuses=True),
+    "falcon": Family(module="falcon", adapter="FalconAdapter", fuses=True, not_eager="alibi"),
+    "bloom": Family(module="bloom", adapter="BloomAdapter", fuses=False),
+    "mpt": Family(module="mpt", adapter="MptAdapter", fuses=False),
+    "bert": Family(module="bert", adapter="BertAdapter", fuses=True, auto=_MASKED),
+    "roberta": Family(module="bert", adapter="RobertaAdapter", fuses=True, auto=_MASKED),
+    "modernbert": Family(
+        module="modernbert", adapter="ModernBertAdapter", fuses=True, auto=_MASKED
+    ),
+    **{
+        name: Family(module="llama", adapter="LlamaAdapter", fuses=not build.score_cap)
+        for name, build in BUILDS.items()
+    },
 }
 
 
 def fuses(config: Mapping[str, object]) -> bool:
     """Whether torch's fused attention computes what a model of this config does."""
     family = FAMILIES.get(str(config.get("model_type")))
-    return family is not None and family.fuses and not config.get("reorder_and_upcast_attn")
+    if family is None or not family.fuses or config.get(family.not_eager):
+        return False
+    return not config.get("reorder_and_upcast_attn")
+
+
+def implementation(config: Mapping[str, object], *, fused: bool) -> str:
+    """The attention of `transformers` with which a model of this config is loaded."""
+    family = FAMILIES.get(str(config.get("model_type")))
+    never_eager = family is not None and bool(config.get(family.not_eager))
+    return "sdpa" if fused or never_eager else "eager"
 
 
 def adapter_for(model: torch.nn.Module, *, fused: bool = False) -> Adapter:

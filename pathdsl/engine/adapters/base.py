@@ -28,7 +28,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -39,11 +39,13 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Slot
 
 __all__ = [
-    "SLOTS", "Adapter", "LayerValues", "Slot", "check_weights", "layers", "refuse",
+    "SLOTS", "Adapter", "LayerValues", "Part", "Slot", "check_weights", "layers", "refuse",
     "refuse_foreign", "visible",
 ]  # fmt: skip
 
 SLOTS: tuple[Slot, ...] = ("q", "k", "v")
+Part = Literal["heads", "mlp"]
+"""A part of a layer."""
 
 
 @runtime_checkable
@@ -132,11 +134,11 @@ class Adapter(Protocol):
         *,
         want_pattern: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attention of `n` head copies: their outputs and, if wanted, their patterns.
+        """Attention of all heads of a layer: their outputs and, if wanted, their patterns.
 
-        q (n, rows, nq, d_head); k, v (n, rows, nk, d_head), key j standing at position j;
-        query_positions (rows, nq) int; valid (rows, nk) bool, True where a real token stands.
-        -> (n, rows, nq, d_head), and (n, rows, nq, nk) or None.
+        q (n_heads, rows, nq, d_head); k, v (n_heads, rows, nk, d_head), key j standing at position
+        j; query_positions (rows, nq) int; valid (rows, nk) bool, True where a real token stands.
+        -> (n_heads, rows, nq, d_head), and (n_heads, rows, nq, nk) or None.
         """
         ...
 
@@ -148,9 +150,11 @@ class Adapter(Protocol):
         v: Tensor,
         mask: Tensor,
         *,
+        bias: Tensor | None = None,
         want_pattern: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """`attend` with any mask: (rows, nq, nk) bool, True where a query may read a key."""
+        """`attend` of `n` head copies with any mask: (rows, nq, nk) bool, True where a query may
+        read a key. `bias`: their `position_bias`."""
         ...
 
     def mask(
@@ -163,7 +167,18 @@ class Adapter(Protocol):
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled and not yet masked scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk).
 
-        Soft-capping, where a family has it, is applied here.
+        Soft-capping, where a family has it, is applied here. `position_bias` is not yet in them.
+        """
+        ...
+
+    def position_bias(
+        self, layer: int, heads: Sequence[int], queries: Tensor, keys: Tensor
+    ) -> Tensor | None:
+        """What is added to `scores` by position (ALiBi), None in families that add nothing.
+
+        Of `n` heads, with the positions of queries (rows, nq) and keys (rows, nk) as they stand in
+        the prompt: (n, rows, nq, nk), or (n, rows, 1, nk) where every query has the same. It is
+        right up to a constant of each query, which a softmax does not see.
         """
         ...
 
@@ -245,6 +260,12 @@ class Adapter(Protocol):
         """
         ...
 
+    @abstractmethod
+    def behind(self, layer: int, part: Part, total: Tensor) -> Tensor:
+        """The stream behind a part of a layer, (..., d) -> (..., d): the sum of the stream before
+        and what the part wrote, or its norm (`ModelShape.normed_stream`)."""
+        ...
+
     def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before the unembedding, (..., d) -> (..., d)."""
         ...
@@ -278,8 +299,9 @@ class Adapter(Protocol):
         """Logits (rows, pos, d_vocab) of the unmodified `transformers` model, for self-checks."""
         ...
 
-    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(rows, pos, d): what enters the unmodified model's final norm, for self-checks."""
+    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(rows, pos, d): what enters the unmodified model's final norm, and its logits (rows, pos,
+        d_vocab) from the same pass, for self-checks."""
         ...
 
 
@@ -332,10 +354,10 @@ def layers(
         )  # each (n_heads, rows, pos, d_head)
         z = adapter.attend(layer, q, k, v, places, valid)[0].permute(1, 2, 0, 3)
         written = adapter.attention_write(layer, z, noted)
-        middle = resid + written
+        middle = adapter.behind(layer, "heads", resid + written)
         read = resid if shape.parallel else middle
         out = adapter.mlp(layer, read, noted) if shape.has_mlp else None
-        resid = middle if out is None else middle + out
+        resid = middle if out is None else adapter.behind(layer, "mlp", middle + out)
         yield LayerValues(
             layer=layer, inputs=(q, k, v), z=z, written=written, middle=middle, read=read, out=out,
             after=resid, noted=noted,
@@ -343,18 +365,24 @@ def layers(
 
 
 def visible(
-    query_positions: Tensor, n_keys: int, valid: Tensor | None = None, window: int | None = None
+    query_positions: Tensor,
+    n_keys: int,
+    valid: Tensor | None = None,
+    window: int | None = None,
+    *,
+    causal: bool = True,
 ) -> Tensor:
     """(rows, nq, n_keys) bool: key j is visible to a query at p when p - window < j <= p.
 
     query_positions (rows, nq); valid (rows, n_keys) bool or None (all keys real); window None:
-    all keys up to the query's own.
+    all keys up to the query's own. Where attention is not `causal`: when p - window < j < p +
+    window, and all keys without a window.
     """
     keys = torch.arange(n_keys, device=query_positions.device)
     at = query_positions.unsqueeze(-1)  # (rows, nq, 1)
-    seen = keys <= at  # (rows, nq, n_keys)
+    seen = keys <= at if causal else (keys >= 0).expand(*at.shape[:2], n_keys)  # (rows, nq, n_keys)
     if window is not None:
-        seen = seen & (keys > at - window)
+        seen = seen & (keys > at - window) & (keys < at + window)
     if valid is not None:
         seen = seen & valid.to(seen.device).unsqueeze(1)
     return seen

@@ -75,7 +75,7 @@ def beginning(asked: Attribution, task: TaskData, shape: ModelShape, itemsize: i
     for start in range(0, task.n_rows, step):
         rows = slice(start, start + step)
         valid = task.valid[rows]
-        since = _first(differs[rows] & valid)
+        since = _first(differs[rows] & valid) if shape.causal else 0
         past += len(valid) * since
         late += len(valid) * max(_first(read[rows] & valid), since)
     positions = task.n_rows * task.n_pos

@@ -119,13 +119,13 @@ class Fixed:
 
 def fixed(layer: TapeLayer, q: Tensor, k: Tensor) -> Fixed:
     """Both fixes of a layer for treated queries and keys, (n_heads, rows, pos, d_head) each."""
-    adapter, number = layer.adapter, layer.layer
+    adapter = layer.adapter
     z = layer.z.permute(2, 0, 1, 3)
-    pattern = adapter.softmax(adapter.scores(number, q, layer.keys), layer.mask)
+    pattern = adapter.softmax(layer.scores(q, layer.keys), layer.mask)
     since = layer.since
     if since:
         k = torch.cat((layer.keys[:, :, :since], k), dim=-2)
-    scores, other = (adapter.scores(number, layer.q, keys) for keys in (layer.keys, k))
+    scores, other = (layer.scores(layer.q, keys) for keys in (layer.keys, k))
     keys = key_fix(scores, other, layer.mask, layer.values, z)
     if since:  # no key there is treated
         light, heavy = keys.light[..., since:], keys.heavy[..., since:]

@@ -209,6 +209,10 @@ class TapeLayer:
         n_pos = self.since + pos
         self.places = torch.arange(self.since, n_pos, device=resid.device).expand(rows, pos)
         self.mask = adapter.mask(layer, self.places[:, late:], n_pos, valid)
+        keys = torch.arange(n_pos, device=resid.device).expand(rows, n_pos)
+        self._bias = adapter.position_bias(
+            layer, range(adapter.shape.n_heads), self.places[:, late:], keys
+        )
         applied = Applied()
         self._norm = Part(
             lambda x: adapter.attention_input(layer, x, rules.scales or applied), resid
@@ -261,8 +265,13 @@ class TapeLayer:
 
         return project
 
-    def _attended(self, q: Tensor, k: Tensor) -> Tensor:
+    def scores(self, q: Tensor, k: Tensor) -> Tensor:
+        """What the softmax reads, not masked, of queries where `q` stands and of all keys."""
         scores = self.adapter.scores(self.layer, q, k)
+        return scores if self._bias is None else scores + self._bias
+
+    def _attended(self, q: Tensor, k: Tensor) -> Tensor:
+        scores = self.scores(q, k)
         pattern, t = self.adapter.softmax(scores, self.mask), self.rules.temperature
         if t == 1.0:
             return pattern

@@ -29,6 +29,12 @@ def vet(asked: Attribution, shape: ModelShape) -> None:
             "it has no MLPs",
             "attribute nodes",
         )  # fmt: skip
+    if shape.normed_stream and not record.exact:
+        raise _refused(
+            f"`by: {record.name}` has no scores on this model (`{shape.family}`)",
+            "its norms are of the stream itself, which is no sum of what components write",
+            "by: exact",
+        )
     if shape.n_layers < record.least_layers:
         raise _refused(
             f"`by: {record.name}` leaves out one other layer after another, and the model has one",

@@ -148,6 +148,12 @@ class Encoder:
         return f"{listed} (added by the tokenizer)"
 
     @property
+    def mask(self) -> int | None:
+        """The id of the tokenizer's mask token, None without one."""
+        found = getattr(self.tokenizer, "mask_token_id", None)
+        return found if isinstance(found, int) else None
+
+    @property
     def special(self) -> frozenset[int]:
         """The ids of the tokenizer's special tokens; none without a tokenizer."""
         return special_ids(self.tokenizer)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
 from pathdsl.engine.data.asked import Contrast
 from pathdsl.engine.data.faults import DataFaults
-from pathdsl.engine.data.given import PLACES, SPAN_COLUMN, row_positions
+from pathdsl.engine.data.given import MASK, PLACES, SPAN_COLUMN, row_positions
 from pathdsl.engine.data.readings import continuations
 from pathdsl.engine.data.table import Row
 from pathdsl.engine.data.task import TaskSpec
@@ -174,15 +174,23 @@ def positions_of(
     )
     for row, prompt in zip(rows, reference, strict=True):
         given = [row[field] for field in PLACES if isinstance(row.get(field), Mapping)]
-        for name in spec.positions:
-            if not any(name in field for field in given):
-                faults.add(
-                    "PD335",
-                    f"row `{row['id']}` gives no position `{name}`",
-                    row=row["id"],
-                    about=name,
-                    advice=f'"positions": {{"{name}": 3}}',
-                )
+        lacking = [n for n in spec.positions if not any(n in field for field in given)]
+        masked: tuple[int, ...] = ()
+        if MASK in lacking and prompt is not None:
+            masked = tuple(i for i, one in enumerate(prompt.ids) if one == encoder.mask)
+        for name in lacking:
+            if name == MASK and (masked or prompt is None):
+                continue
+            why = ""
+            if name == MASK and encoder.tokenizer is not None:
+                why = ", and its prompt holds no mask token"
+            faults.add(
+                "PD335",
+                f"row `{row['id']}` gives no position `{name}`{why}",
+                row=row["id"],
+                about=name,
+                advice=f'"positions": {{"{name}": 3}}',
+            )
         if prompt is None:
             continue  # reported already
         counted: Prompt | None = prompt
@@ -197,7 +205,8 @@ def positions_of(
                     about="spans",
                 )
                 continue
-        by_row.append(row_positions(row, prompt, counted, encoder.words, faults))
+        own = row_positions(row, prompt, counted, encoder.words, faults)
+        by_row.append(own | ({MASK: masked} if masked else {}))
     shared = [n for n in (by_row[0] if by_row else {}) if all(n in one for one in by_row)]
     return {name: tuple(one[name] for one in by_row) for name in shared}
 

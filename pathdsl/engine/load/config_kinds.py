@@ -51,11 +51,12 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
     (
         _switch,
         "true or false",
-        "add_cross_attention attention_bias do_layer_norm_before enable_bias is_decoder "
-        "is_encoder_decoder layer_norm_elementwise_affine mlp_bias qk_norm "
-        "reorder_and_upcast_attn scale_attn_by_inverse_layer_idx scale_attn_weights "
-        "tie_word_embeddings use_bidirectional_attention use_cache use_parallel_residual "
-        "use_qk_norm use_sliding_window",
+        "add_cross_attention alibi apply_residual_connection_post_layernorm attention_bias "
+        "do_layer_norm_before enable_bias is_decoder is_encoder_decoder "
+        "layer_norm_elementwise_affine mlp_bias multi_query new_decoder_architecture no_bias "
+        "parallel_attn qk_norm reorder_and_upcast_attn scale_attn_by_inverse_layer_idx "
+        "scale_attn_weights slow_but_exact tie_word_embeddings use_bidirectional_attention "
+        "use_cache use_parallel_residual use_qk_norm use_sliding_window",
     ),
     (
         _positive,
@@ -71,16 +72,17 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
         "attention_dropout attn_pdrop dropout embd_pdrop hidden_dropout partial_rotary_factor "
         "resid_pdrop rotary_pct activation_dropout embed_dropout resid_dropout embedding_dropout",
     ),
-    (_word, "a text", "activation_function hidden_act hidden_activation model_type"),
+    (_word, "a text", "activation activation_function hidden_act hidden_activation model_type"),
     (
         _layers,
         f"a whole number, at most {LAYERS.most:,}",
-        "n_layer num_hidden_layers num_layers max_window_layers",
+        "n_layer n_layers num_hidden_layers num_layers max_window_layers",
     ),
     (
         _size,
         f"a whole number, at most {SIZE.most:,}",
-        "n_head num_attention_heads num_heads num_key_value_heads n_embd hidden_size n_inner "
+        "n_head n_heads num_attention_heads num_heads num_key_value_heads num_kv_heads n_embd "
+        "n_embed d_model ffn_hidden_size max_seq_len seq_length pretraining_tp hidden_size n_inner "
         "intermediate_size ffn_dim head_dim vocab_size n_positions max_position_embeddings "
         "n_ctx rotary_dim word_embed_proj_dim sliding_window window_size "
         "original_max_position_embeddings sliding_window_pattern no_rope_layer_interval",

@@ -33,8 +33,8 @@ MOST_BYTES = 32_000_000
 """Of answers for the tasks of one file; more are not kept."""
 
 _FACTS = (
-    "bos_token", "bos_token_id", "unk_token", "unk_token_id", "all_special_ids", "chat_template",
-    "special_tokens_map", "name_or_path",
+    "bos_token", "bos_token_id", "unk_token", "unk_token_id", "mask_token_id", "all_special_ids",
+    "chat_template", "special_tokens_map", "name_or_path",
 )  # fmt: skip
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf")
 

@@ -103,7 +103,7 @@ def load(
     import torch
     import transformers
 
-    from pathdsl.engine.adapters import adapter_for, fuses
+    from pathdsl.engine.adapters import adapter_for, fuses, implementation
 
     if source.dtype not in DTYPES:
         raise LanguageError(source.fault("PD610", f"dtype `{source.dtype}` is not supported"))
@@ -114,8 +114,9 @@ def load(
         place, files = _files(source)
         held = sum(check_file(source, path) for path in files)
         check_size(source, held)
-        fused = fused and fuses(config_of(source) or {})
-        attention = "sdpa" if fused else "eager"
+        config = config_of(source) or {}
+        fused = fused and fuses(config)
+        attention = implementation(config, fused=fused)
         model = _read_weights(source, place, files, target, attention, spread)
         _check_finite(source, model)
         model.eval()
@@ -216,6 +217,9 @@ def _quiet() -> Iterator[None]:
 # ------------------------------------------------------------------------------- the weights
 
 
+_DECODER = "AutoModelForCausalLM"
+
+
 def _read_weights(
     source: ModelSource,
     place: str,
@@ -228,8 +232,12 @@ def _read_weights(
     import torch
     import transformers
 
+    from pathdsl.engine.adapters import FAMILIES
+
     try:
-        read: Any = transformers.AutoModelForCausalLM.from_pretrained
+        kind = str((config_of(source) or {}).get("model_type"))
+        auto = getattr(transformers, FAMILIES[kind].auto if kind in FAMILIES else _DECODER)
+        read: Any = auto.from_pretrained
         model, report = read(
             place,
             revision=source.revision or "main",

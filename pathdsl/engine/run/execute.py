@@ -259,7 +259,8 @@ class BatchExecution:
             whole = plain_write(step, need, self.masks)
             if whole is not None and (whole, "attn", step.layer) in self.plan.plain_need:
                 written = self.sources[whole].at(("attn", step.layer), need, self.sites)
-                self.values[number] = self.at(step.previous, need) + written
+                total = self.at(step.previous, need) + written
+                self.values[number] = self.adapter.behind(step.layer, "heads", total)
             else:
                 summed.append(number)
         for batch in portions(summed, lambda n: self.sites.count(self.plan.need[n])):
@@ -272,7 +273,8 @@ class BatchExecution:
             for number, piece in zip(batch, pieces, strict=True):
                 previous = self.plan.steps[number]
                 assert isinstance(previous, AttentionResid)
-                self.values[number] = self.at(previous.previous, self.plan.need[number]) + piece
+                total = self.at(previous.previous, self.plan.need[number]) + piece
+                self.values[number] = self.adapter.behind(step.layer, "heads", total)
 
     def _heads_write(self, number: int) -> None:
         """What some heads of a layer write together, without the output bias."""
@@ -367,8 +369,9 @@ class BatchExecution:
         step, need = self.plan.steps[number], self.plan.need[number]
         assert isinstance(step, MlpResid)
         out = self._blend(step.blend, need, lambda s, m: self._source(s, "mlp", step.layer, m))
-        before = step.previous != NOTHING
-        self.values[number] = self.at(step.previous, need) + out if before else out
+        if step.previous != NOTHING:
+            out = self.adapter.behind(step.layer, "mlp", self.at(step.previous, need) + out)
+        self.values[number] = out
 
     def _split_mlp_resids(self, numbers: Sequence[int]) -> None:
         """Residual steps after an MLP whose neurons come from several sources."""
@@ -394,7 +397,8 @@ class BatchExecution:
                         piece = piece.clone()
                         piece[slice(None) if here is None else here] += self._vector(copy)
                 if step.previous != NOTHING:
-                    piece = self.at(step.previous, need) + piece
+                    total = self.at(step.previous, need) + piece
+                    piece = self.adapter.behind(step.layer, "mlp", total)
                 self.values[number] = piece
 
     def _mixed_hidden(self, number: int) -> Tensor:

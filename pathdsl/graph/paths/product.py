@@ -8,7 +8,7 @@ are shared between receivers, so the cost grows with states, not with states tim
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain as concat
 
 from pathdsl.errors import Diagnostic, PlanError
@@ -45,6 +45,8 @@ class Product:
         self._next: dict[States, dict[int, States]] = {}
         self._seen: set[States] = set()
         self._edges: frozenset[tuple[int, int, str | None]] | None = None
+        self._read: dict[tuple[int, str | None], int] | None = None
+        self._grouped: dict[States, dict[States, int]] = {}
         self._nodes: frozenset[int] | None = None
         self.spent = 0
 
@@ -80,25 +82,50 @@ class Product:
     def own_edges(self) -> frozenset[tuple[int, int, str | None]]:
         """The same with the indices of `layout`."""
         if self._edges is None:
-            self._edges = frozenset(self._find_edges())
+            self._edges = frozenset(
+                (u, v, slot) for (v, slot), senders in self.senders().items() for u in bits(senders)
+            )
         return self._edges
 
-    def _find_edges(self) -> set[tuple[int, int, str | None]]:
-        edges: set[tuple[int, int, str | None]] = set()
-        seen = set()
-        stack = [(self.layout.logits, self.start)]
+    def senders(self) -> Mapping[tuple[int, str | None], int]:
+        """(receiver, slot) to the mask of its senders on some path, by the indices of `layout`.
+
+        A large model has millions of edges: whoever counts them does not name them one by one.
+        """
+        if self._read is None:
+            self._read = self._find_senders()
+        return self._read
+
+    def _find_senders(self) -> dict[tuple[int, str | None], int]:
+        found: dict[tuple[int, str | None], int] = {}
+        tried: dict[States, int] = {}  # senders by what may follow them, and those on a path
+        alive: dict[States, int] = {}
+        stack = [(self.layout.logits, self.start)] if self.count() else []
         while stack:
             v, states = stack.pop()
-            if (v, states) in seen or not self._count(v, states):
-                continue
-            seen.add((v, states))
             for slot in self.layout.slots_of(v):
                 between = self._between(v, slot, states)
-                for u, after in self._senders(between).items():
-                    if self.layout.senders_of[v] >> u & 1 and self._count(u, after):
-                        edges.add((u, v, slot))
-                        stack.append((u, after))
-        return edges
+                for after, those in self._by_what_follows(between).items():
+                    senders = those & self.layout.senders_of[v]
+                    new = senders & ~tried.get(after, 0)
+                    tried[after] = tried.get(after, 0) | new
+                    for u in bits(new):
+                        if self._count(u, after):
+                            alive[after] = alive.get(after, 0) | 1 << u
+                            stack.append((u, after))
+                    if read := senders & alive.get(after, 0):
+                        found[v, slot] = found.get((v, slot), 0) | read
+        return found
+
+    def _by_what_follows(self, between: States) -> dict[States, int]:
+        """The masks of senders by the states that may follow them."""
+        grouped = self._grouped.get(between)
+        if grouped is None:
+            grouped = {}
+            for u, after in self._senders(between).items():
+                grouped[after] = grouped.get(after, 0) | 1 << u
+            self._grouped[between] = grouped
+        return grouped
 
     def own_nodes(self) -> frozenset[int]:
         """The components on some path, `input` and `logits` with them, by the indices of `layout`.
@@ -106,11 +133,18 @@ class Product:
         They are found without their edges, of which there may be thousands for each.
         """
         if self._nodes is None:
-            if self._edges is not None:
-                self._nodes = frozenset(i for u, v, _ in self._edges for i in (u, v))
+            if self._read is not None:
+                self._nodes = frozenset(self._ends(self._read))
             else:
                 self._nodes = frozenset(self._find_nodes())
         return self._nodes
+
+    @staticmethod
+    def _ends(read: Mapping[tuple[int, str | None], int]) -> set[int]:
+        every = 0
+        for senders in read.values():
+            every |= senders
+        return {*bits(every), *(v for v, _ in read)}
 
     def _find_nodes(self) -> set[int]:
         nodes: set[int] = set()
@@ -140,7 +174,8 @@ class Product:
         self._spend(len(states))
         return frozenset(
             concat.from_iterable(
-                _distance_cases(self.automaton.slot_step(q, v, slot)) for q in states
+                _distance_cases(self.automaton.slot_step(q, v, slot), self.layout.shape.causal)
+                for q in states
             )
         )
 
@@ -231,12 +266,12 @@ class Product:
                     yield from self._walk(u, after[u], (arrow, self.layout.label(v), *tail))
 
 
-def _distance_cases(step: SlotStep) -> set[int]:
+def _distance_cases(step: SlotStep, causal: bool) -> set[int]:
     """Between-states over all distances, by the boundaries of the relations that occur."""
     distances = {0}
     for relation, _ in step.related:
-        distances |= {relation.least, relation.most + 1, max(relation.least - 1, 0)}
-    return {step.at(d) for d in distances}
+        distances |= {relation.least, relation.most + 1, relation.least - 1}
+    return {step.at(d) for d in distances if d >= 0 or not causal}
 
 
 def _guard_cases(part: SenderClass) -> set[int]:

@@ -137,6 +137,11 @@ def _structure(shape: ModelShape, diagnosis: Diagnosis) -> list[list[str]]:
 
 
 def _windows(shape: ModelShape) -> str:
+    told = _window_sizes(shape)
+    return told if shape.causal else f"heads see later positions, too; {told}"
+
+
+def _window_sizes(shape: ModelShape) -> str:
     sizes = sorted({size for size in shape.windows if size is not None})
     if not sizes:
         return "no sliding windows"
@@ -145,7 +150,8 @@ def _windows(shape: ModelShape) -> str:
         layers = [layer for layer, own in enumerate(shape.windows) if own == size]
         every = len(layers) == shape.n_layers
         where = "all layers" if every else "layers " + ", ".join(map(str, layers))
-        texts.append(f"windows of {many(size, 'position')} in {where}")
+        side = "" if shape.causal else " on either side, the own one included,"
+        texts.append(f"windows of {many(size, 'position')}{side} in {where}")
     return "; ".join(texts)
 
 
@@ -225,6 +231,7 @@ def _structure_object(shape: ModelShape, diagnosis: Diagnosis) -> Object:
         "vocabulary": shape.d_vocab,
         "positions": shape.n_positions,
         "parallel": shape.parallel,
+        "causal": shape.causal,
         "windows": [shape.window(layer) for layer in range(shape.n_layers)],
         "norms": dict(diagnosis.norms) if diagnosis.parameters is not None else None,
     }

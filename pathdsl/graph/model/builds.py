@@ -1,0 +1,296 @@
+"""The families that are built alike, each as one table of names and switches.
+
+A decoder with rotary positions whose layers add what attention writes to the residual stream and
+then what an MLP writes. Families of `transformers` differ in which norms there are and where, in
+the names of modules and of config fields, in windows, rotations, scales and caps. All of that is
+said here, once for a family, and read by `pathdsl.graph.model.shape` and by
+`pathdsl.engine.adapters.llama`. A family that needs no more than that is one entry of `BUILDS`:
+what Llama is, and what differs. No torch.
+
+    >>> BUILDS["qwen3"].file, BUILDS["qwen3"].head_norms is None
+    ('qwen3', False)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pathdsl.graph.model.fields import Config, UnsupportedConfig, integer
+from pathdsl.record import record
+
+__all__ = ["BUILDS", "Build", "HeadNorms", "rotary_layers", "windows_of"]
+
+Slides = Callable[[Config, int, object], list[bool]]
+Windows = Sequence[int | None]
+Switch = bool | str
+"""Always so or never, or the field of the config that says it."""
+
+
+@record
+class HeadNorms:
+    """Norms of queries and keys.
+
+    `names`: the two modules of attention. `norm`: their class, as in `Build.norm`. `over`: what one
+    norm sees, `head` each head with one gain for all, `all` all heads at once, `own` each head with
+    a gain of its own, `list` the same as a list of norms. `switch`: whether they are there.
+    `rotated`: whether they stand behind the rotation.
+    """
+
+    names: tuple[str, str]
+    norm: str
+    over: Literal["head", "all", "own", "list"]
+    switch: Switch
+    rotated: bool
+
+
+@record
+class Build:
+    """How one family is built. Empty names stand for what there is not.
+
+    Of its config:
+
+    - `absent`: what an absent field means, as in `transformers`; every other one is None or has to
+      be given; `reads_head_dim`: whether `head_dim` is read.
+    - `slides(config, n_layers, window)`: which layers see a window alone, None for no layer;
+      `listed`: whether `layer_types` says so instead; `switched`: whether there is a window only
+      where `use_sliding_window` says so.
+    - `rotates(config, windows)`: in which layers queries and keys are rotated, None for all;
+      `yarn_is_long`: whether `yarn` changes with the length of a batch, as `longrope` does.
+    - `parallel`: attention and MLP read the same stream, and where they do, `shares_norm` says that
+      they read it through one norm.
+
+    Of its modules, `file` and `prefix` being where their classes are and what these begin with:
+
+    - `model`, `norm` and `embedding` are classes without that prefix, or `nn.` and one of torch;
+      `final`: the norm before the unembedding.
+    - norms of a layer `before_attention`, `after_attention`, `before_mlp` and `after_mlp`.
+    - projections `query`, `key`, `value`, or `fused` of all three in this order, and `out`;
+      `gate` and `up`, or `gate_up` of both in this order, and `down`; `up` alone where the MLP has
+      no gate. Whatever module is named `activation` may be any of `transformers`.
+
+    Of what is computed:
+
+    - `clip`: field of the bound of queries, keys and values; `score_cap`, `logit_cap`: fields of
+      the soft caps of scores and logits.
+    - `neighbours`: a rotation turns pairs of neighbours, not of halves; `table_of_halves`: though
+      its angles are listed by halves; `rotates_in_float32`: whatever the dtype; `by_kind`: kinds of
+      layers have rotations of their own; `partial`: what of a head is rotated is a whole number of
+      pairs, or `transformers` cannot run it.
+    - `query_scale`: queries grow with their position, as in Llama 4.
+    - `embedding_scale`, `residual_scale`, `logit_factor`, `logit_divisor`: fields of what
+      embeddings, all that is written to the stream, and logits are multiplied or divided by.
+    """
+
+    file: str
+    prefix: str
+    model: str
+    norm: str
+    embedding: str
+    final: str
+
+    absent: Mapping[str, object]
+    reads_head_dim: bool
+    slides: Slides | None
+    listed: bool
+    switched: bool
+    rotates: Callable[[Config, Windows], list[bool]] | None
+    yarn_is_long: bool
+    parallel: Switch
+    shares_norm: bool
+
+    before_attention: str
+    after_attention: str
+    before_mlp: str
+    after_mlp: str
+    query: str
+    key: str
+    value: str
+    fused: str
+    out: str
+    head_norms: HeadNorms | None
+    gate: str
+    up: str
+    gate_up: str
+    down: str
+    activation: str
+
+    clip: str
+    score_cap: str
+    logit_cap: str
+    neighbours: bool
+    table_of_halves: bool
+    rotates_in_float32: bool
+    by_kind: bool
+    partial: bool
+    query_scale: bool
+    embedding_scale: str
+    residual_scale: str
+    logit_factor: str
+    logit_divisor: str
+
+    @property
+    def gated(self) -> bool:
+        """Whether an MLP has a gate."""
+        return bool(self.gate or self.gate_up)
+
+    def is_parallel(self, config: Config) -> bool:
+        """Whether attention and MLP of this model read the same stream."""
+        return on(self.parallel, config)
+
+    def before_mlp_in(self, config: Config) -> str:
+        """The norm through which an MLP of this model reads the stream, empty for none."""
+        shared = self.shares_norm and self.is_parallel(config)
+        return self.before_attention if shared else self.before_mlp
+
+    def norms_in(self, config: Config) -> tuple[str, ...]:
+        """The norms of a layer of this model."""
+        every = (
+            self.before_attention, self.after_attention, self.before_mlp_in(config), self.after_mlp
+        )  # fmt: skip
+        return tuple(dict.fromkeys(name for name in every if name))
+
+    def norms_heads(self, config: Config) -> bool:
+        """Whether queries and keys of this model are normed."""
+        return self.head_norms is not None and on(self.head_norms.switch, config)
+
+
+def on(switch: Switch, config: Config) -> bool:
+    """What a switch says of a model."""
+    return bool(config.get(switch)) if isinstance(switch, str) else switch
+
+
+# -------------------------------------------------------------------------------------------------
+# Which layers have a window, which are rotated.
+
+
+def _everywhere(config: Config, n_layers: int, window: object) -> list[bool]:
+    return [window is not None] * n_layers
+
+
+def _above(config: Config, n_layers: int, window: object) -> list[bool]:
+    first = n_layers if window is None else integer(config, "max_window_layers")
+    return [layer >= first for layer in range(n_layers)]
+
+
+def _unrotated(config: Config, n_layers: int, window: object) -> list[bool]:
+    some = bool(config.get("use_sliding_window")) and window is not None
+    return [some and not rotates for rotates in rotary_layers(config, n_layers)]
+
+
+def _in_turn(config: Config, n_layers: int, window: object) -> list[bool]:
+    return [layer % 2 == 0 for layer in range(n_layers)]
+
+
+def _but_every(config: Config, n_layers: int, window: object) -> list[bool]:
+    every = config.get("_sliding_window_pattern", config["sliding_window_pattern"])
+    if not isinstance(every, int) or every < 1:
+        raise ValueError("config has no integer `sliding_window_pattern`")
+    return [bool((layer + 1) % every) for layer in range(n_layers)]
+
+
+def rotary_layers(config: Config, n_layers: int) -> list[bool]:
+    """For each layer of a SmolLM3 whether queries and keys are rotated by position."""
+    listed = config.get("no_rope_layers")  # 1 where a layer *has* rotary embeddings
+    if isinstance(listed, list | tuple):
+        return [bool(rotates) for rotates in listed]
+    every = integer(config, "no_rope_layer_interval", 4)
+    return [bool((layer + 1) % every) for layer in range(n_layers)]
+
+
+def windows_of(build: Build, config: Config, n_layers: int) -> tuple[int | None, ...]:
+    """For each layer how many positions a head sees, None for all."""
+    if build.slides is None:
+        return (None,) * n_layers
+    sliding = config.get("sliding_window")
+    if build.switched and not config.get("use_sliding_window"):
+        sliding = None
+    slides = build.slides(config, n_layers, sliding)
+    kinds = config.get("layer_types")
+    if isinstance(kinds, list | tuple) and build.listed:
+        if strange := sorted(set(map(str, kinds)) - {"full_attention", "sliding_attention"}):
+            raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
+        if len(kinds) != n_layers:
+            raise ValueError(f"{len(kinds)} `layer_types` for {n_layers} layers")
+        slides = [kind == "sliding_attention" for kind in kinds]
+    if any(slides) and (not isinstance(sliding, int) or sliding < 1):
+        raise ValueError("config has sliding layers and no `sliding_window`")
+    return tuple(integer(config, "sliding_window") if slide else None for slide in slides)
+
+
+# -------------------------------------------------------------------------------------------------
+# The table.
+
+_LLAMA = Build(
+    file="llama", prefix="Llama", model="Model", norm="RMSNorm", embedding="nn.Embedding",
+    final="norm",
+    absent={}, reads_head_dim=True, slides=None, listed=True, switched=False, rotates=None,
+    yarn_is_long=False, parallel=False, shares_norm=False,
+    before_attention="input_layernorm", after_attention="",
+    before_mlp="post_attention_layernorm", after_mlp="",
+    query="q_proj", key="k_proj", value="v_proj", fused="", out="o_proj", head_norms=None,
+    gate="gate_proj", up="up_proj", gate_up="", down="down_proj", activation="act_fn",
+    clip="", score_cap="", logit_cap="",
+    neighbours=False, table_of_halves=False, rotates_in_float32=False, by_kind=False,
+    partial=False, query_scale=False,
+    embedding_scale="", residual_scale="", logit_factor="", logit_divisor="",
+)  # fmt: skip
+_HEAD_NORMS = HeadNorms(
+    names=("q_norm", "k_norm"), norm="RMSNorm", over="head", switch=True, rotated=False
+)
+_QWEN2 = replace(
+    _LLAMA, file="qwen2", prefix="Qwen2", slides=_above, switched=True,
+    absent={"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28},
+)  # fmt: skip
+_OLMO2 = replace(
+    _LLAMA, file="olmo2", prefix="Olmo2", head_norms=replace(_HEAD_NORMS, over="all"),
+    before_attention="", after_attention="post_attention_layernorm",
+    before_mlp="", after_mlp="post_feedforward_layernorm",
+)  # fmt: skip
+_GEMMA = replace(
+    _LLAMA, file="gemma", prefix="Gemma", embedding="TextScaledWordEmbedding",
+    absent={"num_key_value_heads": 16, "head_dim": 256},
+)  # fmt: skip
+_GEMMA2 = replace(
+    _GEMMA, file="gemma2", prefix="Gemma2", slides=_in_turn,
+    absent={"num_key_value_heads": 4, "head_dim": 256, "sliding_window": 4096},
+    after_attention="post_attention_layernorm", before_mlp="pre_feedforward_layernorm",
+    after_mlp="post_feedforward_layernorm",
+    score_cap="attn_logit_softcapping", logit_cap="final_logit_softcapping",
+)  # fmt: skip
+
+# model_type of a config -> how it is built
+BUILDS: dict[str, Build] = {
+    "llama": _LLAMA,
+    "mistral": replace(
+        _LLAMA, file="mistral", prefix="Mistral", slides=_everywhere, listed=False,
+        absent={"num_key_value_heads": 8, "sliding_window": 4096},
+    ),
+    "qwen2": _QWEN2,
+    "qwen3": replace(
+        _QWEN2, file="qwen3", prefix="Qwen3", absent={**_QWEN2.absent, "head_dim": 128},
+        head_norms=_HEAD_NORMS,
+    ),
+    "smollm3": replace(
+        _LLAMA, file="smollm3", prefix="SmolLM3", slides=_unrotated,
+        absent={"num_key_value_heads": 4, "no_rope_layer_interval": 4},
+        rotates=lambda config, windows: rotary_layers(config, len(windows)),
+    ),
+    "olmo": replace(_LLAMA, file="olmo", prefix="Olmo", norm="LayerNorm", clip="clip_qkv"),
+    "olmo2": _OLMO2,
+    "phi3": replace(
+        _LLAMA, file="phi3", prefix="Phi3", slides=_everywhere, listed=False, yarn_is_long=True,
+        absent={"original_max_position_embeddings": 4096},
+        query="", key="", value="", fused="qkv_proj",
+        gate="", up="", gate_up="gate_up_proj", activation="activation_fn",
+    ),
+    "gemma": _GEMMA,
+    "gemma2": _GEMMA2,
+    # `transformers` takes `attn_logit_softcapping` and applies it nowhere.
+    "gemma3_text": replace(
+        _GEMMA2, file="gemma3", prefix="Gemma3", model="TextModel", slides=_but_every,
+        absent={**_GEMMA2.absent, "sliding_window_pattern": 6}, head_norms=_HEAD_NORMS,
+        by_kind=True, score_cap="",
+    ),
+}  # fmt: skip
