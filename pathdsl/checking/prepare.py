@@ -307,6 +307,10 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
     faults = _graph_faults(program, shapes, limits.max_states)
     if errors_in(faults):
         raise PathdslError(faults)
+    shared = options.series.shared if options.series is not None and known is None else None
+    key = shared.key(sources, shapes) if shared is not None else None
+    if shared is not None and key in shared.found:
+        return replace(shared.found[key], sources=sources)
     first, *more = sources
     tasks = [written(program, task) for task in program.tasks.values()]
     tokenizers = {
@@ -323,7 +327,7 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
         for tokenizer in tokenizers.values():
             if isinstance(tokenizer, KeptTokenizer):
                 tokenizer.keep()
-    return Ready(
+    ready = Ready(
         program=program,
         sources=sources,
         tokenizers=tokenizers,
@@ -337,3 +341,6 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
         ),
         warnings=(*faults, *data.warnings),
     )
+    if shared is not None and key is not None:
+        shared.found[key] = ready
+    return ready

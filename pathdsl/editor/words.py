@@ -29,6 +29,7 @@ from pathdsl.lang.signatures.calls import (
     Signature,
 )
 from pathdsl.lang.signatures.correlations import CORRELATION
+from pathdsl.lang.signatures.emergence import EMERGES
 from pathdsl.lang.signatures.interventions import VECTOR
 from pathdsl.lang.signatures.kinds import UNITS
 from pathdsl.lang.signatures.members import OVER_MEMBERS
@@ -157,6 +158,7 @@ def signatures() -> dict[str, Signature]:
     tables: tuple[Mapping[str, Signature], ...] = (
         SCORES, STATISTICS, P_VALUES, OVER_MEMBERS, MEASURES, METHODS, KNOCKOUTS, LOADERS,
         DATA_FILES, TREATED, PATH_SETS, {CORRELATION.name: CORRELATION, VECTOR.name: VECTOR},
+        {EMERGES.name: EMERGES},
         {"treat": RUN_OPTIONS, "keep": RUN_OPTIONS},
     )  # fmt: skip
     for one in tables:

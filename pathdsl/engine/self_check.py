@@ -218,9 +218,9 @@ def _written(
         heads = adapter.write_each(layer, each.z).sum(-2)
         errors.append(_distance(heads, adapter.write(layer, each.z), task, rows))
         # A norm after attention is of the heads' sum.
-        total = adapter.behind(layer, "heads", total + each.written)
+        total = adapter.behind_attention(layer, total + each.written)
         if each.out is not None:
-            total = adapter.behind(layer, "mlp", total + each.out)
+            total = adapter.behind_mlp(layer, total + each.out)
             if not adapter.shape.normed_mlp:  # an MLP is its neurons and its output bias
                 hidden = adapter.mlp_hidden(layer, each.read)
                 parts = adapter.mlp_write(layer, hidden, torch.ones_like(hidden[..., :1]))
@@ -298,7 +298,7 @@ def _extreme_plans(planner: Planner, task: TaskData) -> tuple[Plan, ...]:
 
 def _read_ids(shape: ModelShape) -> list[int]:
     """The tokens whose logits are compared."""
-    return sorted({0, shape.d_vocab - 1, shape.d_vocab // 2})
+    return sorted({0, shape.n_logits - 1, shape.n_logits // 2})
 
 
 def prove_cost(planner: Planner, task: TaskData, itemsize: int) -> float:

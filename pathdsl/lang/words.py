@@ -31,6 +31,7 @@ from pathdsl.lang.signatures.calls import (
     TREATED,
 )
 from pathdsl.lang.signatures.correlations import CORRELATION
+from pathdsl.lang.signatures.emergence import EMERGES
 from pathdsl.lang.signatures.kinds import REQUIRED, Parameter, Signature
 from pathdsl.lang.signatures.members import OVER_MEMBERS
 from pathdsl.lang.signatures.pvalues import P_VALUES
@@ -427,6 +428,10 @@ def all_words() -> tuple[Word, ...]:
         *_called(
             "function of two loops", scores, {CORRELATION.name: CORRELATION},
             {CORRELATION.name: "how two lets over the same members go together"},
+        ),
+        *_called(
+            "function over revisions", "docs/revisions.md", {EMERGES.name: EMERGES},
+            {EMERGES.name: "the training step from which a condition holds at all later ones"},
         ),
         *_called("method", f"{language}#claim", METHODS, _METHODS),
         *_called("model", f"{language}#model", LOADERS, _LOADERS),

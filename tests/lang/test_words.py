@@ -43,6 +43,7 @@ WRAPPED = {
     "test": "let x = {}",
     "function over members": "let x = {}",
     "function of two loops": "let x = {}",
+    "function over revisions": "claim c: {} at 95% confidence",
     "method": "claim c: mean(LD(reference)) > 0 at 95% confidence by {}",
     "model": "model m = {}",
     "data": "task t {{ data = {} }}",

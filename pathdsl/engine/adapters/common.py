@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pathdsl.engine.adapters.base import Adapter, Part, check_weights, layers, visible
+from pathdsl.engine.adapters.base import Adapter, check_weights, layers, visible
 from pathdsl.engine.adapters.norms import Given, Scales, apply, linear_part
 from pathdsl.graph.model.shape import ModelShape
 
@@ -187,8 +187,12 @@ class CausalAdapter(Adapter):
         weight: Tensor = self.model.get_input_embeddings().weight.detach()
         return weight
 
-    def behind(self, layer: int, part: Part, total: Tensor) -> Tensor:
-        """The stream behind a part: the sum as it is, without a norm of its own."""
+    def behind_attention(self, layer: int, total: Tensor) -> Tensor:
+        """The stream behind attention: the sum as it is, without a norm of its own."""
+        return total
+
+    def behind_mlp(self, layer: int, total: Tensor) -> Tensor:
+        """The stream behind the MLP: the sum as it is."""
         return total
 
     def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:

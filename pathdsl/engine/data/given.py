@@ -3,8 +3,8 @@
 A row gives `"positions": {"S2": 11}` (an index or a list of indices, special tokens included) or
 `"spans": {"S2": [58, 62]}` (a word's characters in the prompt, or a list of such pairs; the tokens
 that overlap them). `END`, the last token, needs no entry, nor does `MASK` where a task lists it and
-its prompts hold mask tokens of the tokenizer. Under the name of a prompt column either
-has an object: where positions are in that column's prompt.
+its prompts hold mask tokens of the tokenizer. Under the name of a prompt column either has an
+object: where positions are in that column's prompt.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pathdsl.lang.rowtext import WORD_PLACES
 __all__ = ["END", "MASK", "PLACES", "SPAN_COLUMN", "row_positions", "spans_of"]
 
 END = "END"
-
 MASK = "MASK"
 """The mask tokens of a prompt, where a task lists this name and its rows do not give it."""
+
 PLACES = ("positions", "spans", WORD_PLACES)
 """The fields of a row that say where positions are."""
 

@@ -233,17 +233,35 @@ class Encoder:
             )
         return Prompt(ids=tuple(ids), text=text, offsets=tuple((a, b) for a, b in offsets))
 
-    def _known(self, where: Cell, column: str, ids: Sequence[int]) -> bool:
-        strange = [i for i in ids if not 0 <= i < self.shape.d_vocab]
+    def _known(self, where: Cell, column: str, ids: Sequence[int], *, answer: bool = False) -> bool:
+        most = self.shape.n_logits if answer else self.shape.d_vocab
+        strange = [i for i in ids if not 0 <= i < most]
         if strange:
-            self.faults.add(
-                "PD332",
-                f"{where}: token id {strange[0]} is not in the vocabulary (0 to "
-                f"{self.shape.d_vocab - 1})",
-                row=where.row,
-                about=column,
+            what = (
+                f"there is no logit {strange[0]}: the model has {most} (0 to {most - 1})"
+                if answer and self.shape.d_vocab_out
+                else f"token id {strange[0]} is not in the vocabulary (0 to {most - 1})"
             )
+            self.faults.add("PD332", f"{where}: {what}", row=where.row, about=column)
         return not strange
+
+    def _is_no_token(self, where: Cell, column: str, items: Sequence[object]) -> bool:
+        """Note PD383 where an answer is a token and the model's logits are of something else."""
+        if not self.shape.d_vocab_out or self.tokenizer is None or not items:
+            return False
+        text = next((item for item in items if isinstance(item, str)), None)
+        if text is None:
+            return False
+        digits = text.isascii() and text.isdigit() and column not in self.texts
+        self.faults.add(
+            "PD383",
+            f"{where}: {quoted(text)} is a text, and the model's {self.shape.d_vocab_out} logits "
+            "are not those of its tokens",
+            row=where.row,
+            about=column,
+            advice=f"ids: [{column}]" if digits else f'{{"{column}": 0}}',
+        )
+        return True
 
     def _need_tokenizer(self, where: Cell, column: str = "", text: str = "") -> None:
         if not self._told_missing and not self.unread:  # it is the same for every row
@@ -266,7 +284,8 @@ class Encoder:
 
         `after`: for every text, the ids by which it continues the row's prompt (see `continued`);
         without it a text is tokenised alone. PD329 (type or empty list), PD332 (ids), PD333 (not
-        one token), PD342 (no tokenizer), PD354 (a Python list), PD357 (no continuation).
+        one token), PD342 (no tokenizer), PD354 (a Python list), PD357 (no continuation), PD383
+        (logits of something else than tokens).
         """
         where = Cell(row=row, column=column)
         items: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
@@ -279,6 +298,8 @@ class Encoder:
                 about=column,
             )
             return ()
+        if self._is_no_token(where, column, items):
+            return ()
         found: list[int] = []
         for item in items:
             if not isinstance(item, str):
@@ -287,7 +308,7 @@ class Encoder:
                 ids = self._one_token(where, column, item)
             else:
                 ids = self._continuing(where, column, item, after.get(item))
-            if not ids or not self._known(where, column, ids):
+            if not ids or not self._known(where, column, ids, answer=True):
                 return ()
             found += [one for one in ids if one not in found]
         return tuple(found)
@@ -305,6 +326,15 @@ class Encoder:
             self.faults.add(
                 "PD329", f"{where}: found {shown(value)}, wanted an answer as text, or a list of "
                 "token ids", row=where.row, about=column,
+            )  # fmt: skip
+            return ()
+        if self._is_no_token(where, column, items):
+            return ()
+        if len(items) > 1 and self.shape.d_vocab_out:
+            self.faults.add(
+                "PD383", f"{where}: the model's {self.shape.d_vocab_out} logits are not those of "
+                "its tokens, so that no answer of several stands behind a prompt",
+                row=where.row, about=column,
             )  # fmt: skip
             return ()
         if _whole(items[0]):
@@ -331,7 +361,7 @@ class Encoder:
                     about=column, advice=repair,
                 )  # fmt: skip
                 return ()
-        return ids if ids and self._known(where, column, ids) else ()
+        return ids if ids and self._known(where, column, ids, answer=True) else ()
 
     def _no_answer(self, text: str, ids: Ids | None) -> str:
         """Why a text does not stand behind its prompt as an answer; "" where it does."""
@@ -440,6 +470,10 @@ class Encoder:
         if self.tokenizer is None:
             return tuple(str(one) for one in ids)
         return tuple(self._word(one) for one in ids)
+
+    def logits(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """What logits are of, for reports: tokens as text, or numbers where they are of others."""
+        return tuple(map(str, ids)) if self.shape.d_vocab_out else self.words(ids)
 
     def _word(self, one: int) -> str:
         """One token as text. SentencePiece's `▁` is a blank, which decoding it alone strips off."""

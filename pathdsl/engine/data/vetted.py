@@ -174,16 +174,19 @@ def positions_of(
     )
     for row, prompt in zip(rows, reference, strict=True):
         given = [row[field] for field in PLACES if isinstance(row.get(field), Mapping)]
-        lacking = [n for n in spec.positions if not any(n in field for field in given)]
         masked: tuple[int, ...] = ()
-        if MASK in lacking and prompt is not None:
-            masked = tuple(i for i, one in enumerate(prompt.ids) if one == encoder.mask)
-        for name in lacking:
-            if name == MASK and (masked or prompt is None):
+        for name in spec.positions:
+            if any(name in field for field in given):
                 continue
             why = ""
-            if name == MASK and encoder.tokenizer is not None:
-                why = ", and its prompt holds no mask token"
+            if name == MASK:
+                if prompt is None:
+                    continue
+                masked = tuple(i for i, one in enumerate(prompt.ids) if one == encoder.mask)
+                if masked:
+                    continue
+                if encoder.tokenizer is not None:
+                    why = ", and its prompt holds no mask token"
             faults.add(
                 "PD335",
                 f"row `{row['id']}` gives no position `{name}`{why}",
@@ -206,7 +209,7 @@ def positions_of(
                 )
                 continue
         own = row_positions(row, prompt, counted, encoder.words, faults)
-        by_row.append(own | ({MASK: masked} if masked else {}))
+        by_row.append({**own, MASK: masked} if masked else own)
     shared = [n for n in (by_row[0] if by_row else {}) if all(n in one for one in by_row)]
     return {name: tuple(one[name] for one in by_row) for name in shared}
 

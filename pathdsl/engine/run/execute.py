@@ -260,7 +260,7 @@ class BatchExecution:
             if whole is not None and (whole, "attn", step.layer) in self.plan.plain_need:
                 written = self.sources[whole].at(("attn", step.layer), need, self.sites)
                 total = self.at(step.previous, need) + written
-                self.values[number] = self.adapter.behind(step.layer, "heads", total)
+                self.values[number] = self.adapter.behind_attention(step.layer, total)
             else:
                 summed.append(number)
         for batch in portions(summed, lambda n: self.sites.count(self.plan.need[n])):
@@ -274,7 +274,7 @@ class BatchExecution:
                 previous = self.plan.steps[number]
                 assert isinstance(previous, AttentionResid)
                 total = self.at(previous.previous, self.plan.need[number]) + piece
-                self.values[number] = self.adapter.behind(step.layer, "heads", total)
+                self.values[number] = self.adapter.behind_attention(step.layer, total)
 
     def _heads_write(self, number: int) -> None:
         """What some heads of a layer write together, without the output bias."""
@@ -370,7 +370,7 @@ class BatchExecution:
         assert isinstance(step, MlpResid)
         out = self._blend(step.blend, need, lambda s, m: self._source(s, "mlp", step.layer, m))
         if step.previous != NOTHING:
-            out = self.adapter.behind(step.layer, "mlp", self.at(step.previous, need) + out)
+            out = self.adapter.behind_mlp(step.layer, self.at(step.previous, need) + out)
         self.values[number] = out
 
     def _split_mlp_resids(self, numbers: Sequence[int]) -> None:
@@ -398,7 +398,7 @@ class BatchExecution:
                         piece[slice(None) if here is None else here] += self._vector(copy)
                 if step.previous != NOTHING:
                     total = self.at(step.previous, need) + piece
-                    piece = self.adapter.behind(step.layer, "mlp", total)
+                    piece = self.adapter.behind_mlp(step.layer, total)
                 self.values[number] = piece
 
     def _mixed_hidden(self, number: int) -> Tensor:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import VALUES, check_arguments, check_value, unknown_word, wrong
+from pathdsl.lang.check.emergence import is_misplaced, misplaced
 from pathdsl.lang.check.loops import check_indices, check_loop, example_of, of_each
 from pathdsl.lang.check.measures import check_measured_nodes
 from pathdsl.lang.check.nodes import NODES, check_nodes, check_position, one_place
@@ -248,6 +249,8 @@ def check_quantity(scope: Scope, value: ast.Node) -> Faults:
                 )
         case ast.Score():
             yield from check_score(scope, value)
+        case _ if is_misplaced(scope, value):
+            yield from misplaced(value)
         case ast.Call() if (over := over_of(value, scope.program.kind)) is not None:
             yield from _over(scope, value, *over)
         case ast.Call() if is_correlation(value, scope.program.kind):

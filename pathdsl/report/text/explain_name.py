@@ -244,7 +244,10 @@ def _measured(decl: ast.ClaimDecl | ast.LetDecl, program: Program, view: View) -
     if isinstance(decl, ast.ClaimDecl):
         left, right = _text(decl.left, program), _text(decl.right, program)
         within = f" within {_text(decl.within, program)}" if decl.within is not None else ""
-        rows = [["  claims", f"{left} {decl.relation} {right}{within}"]]
+        said = f"{left} {decl.relation} {right}{within}"
+        if (emerges := decl.emerges) is not None:
+            said = f"emerges({said}) {emerges.relation} {_text(emerges.step, program)}"
+        rows = [["  claims", said]]
         level = decl.confidence
         rows.append(
             ["  confidence", _text(level, program) if level else "none: the estimate decides"]
