@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from pathlib import Path
 
@@ -214,7 +215,8 @@ def test_a_tokenizer_with_its_own_code(folder: Path, monkeypatch: pytest.MonkeyP
 
 def test_an_untested_transformers_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(at(folder)).warnings == ()
-    monkeypatch.setattr(transformers, "__version__", "6.1.0")
+    # The first import of a model class puts another module object in the place of `transformers`.
+    monkeypatch.setattr(sys.modules["transformers"], "__version__", "6.1.0")
     loaded = load(at(folder))
     (found,) = loaded.warnings
     assert (found.code, found.severity) == ("PD622", Severity.WARNING)
