@@ -33,7 +33,7 @@ def vet(asked: Attribution, shape: ModelShape) -> None:
         raise _refused(
             f"`by: {record.name}` has no scores on this model (`{shape.family}`)",
             "its norms are of the stream itself, which is no sum of what components write",
-            "by: exact",
+            "by: exact; to discover a circuit, `--method acdc`",
         )
     if shape.n_layers < record.least_layers:
         raise _refused(
