@@ -298,7 +298,7 @@ def _extreme_plans(planner: Planner, task: TaskData) -> tuple[Plan, ...]:
 
 def _read_ids(shape: ModelShape) -> list[int]:
     """The tokens whose logits are compared."""
-    return sorted({0, shape.d_vocab - 1, shape.d_vocab // 2})
+    return sorted({0, shape.n_logits - 1, shape.n_logits // 2})
 
 
 def prove_cost(planner: Planner, task: TaskData, itemsize: int) -> float:

@@ -184,7 +184,7 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     projections = 2 * d * dh * (heads + s.n_groups)
     per_token = s.n_layers * (projections + (whole_mlp if s.has_mlp else 0))
     trunk = n_tokens * per_token + s.n_layers * 2 * heads * dh * pairs_plain
-    plain = trunk + n_tokens * d * s.d_vocab
+    plain = trunk + n_tokens * d * s.n_logits
     by_slot: dict[float, int] = {}
     by_layer = [0] * s.n_layers
     order = schedule(plan)
@@ -233,11 +233,11 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                 assert_never(unknown)
         slot = order.slot_of[number]
         by_slot[slot] = by_slot.get(slot, 0) + macs
-    columns = s.d_vocab if vocab_columns is None else vocab_columns
+    columns = s.n_logits if vocab_columns is None else vocab_columns
     readout = sum(tokens[o.positions] for o in plan.outputs) * d * columns
     for copy in (copy for o in plan.outputs for copy in o.copies):  # OV and the whole vocabulary
         for part, _ in parts_of(plan.steps, copy.step):
-            readout += tokens[plan.need[part]] * d * (2 * dh + s.d_vocab)
+            readout += tokens[plan.need[part]] * d * (2 * dh + s.n_logits)
     plain_of: dict[int, int] = {}
     for source, kind, place in plain_reads(plan):
         stage = PLAIN_KINDS[kind].stage(place)

@@ -167,6 +167,8 @@ def groups_text(shape: ModelShape) -> str:
     """The key/value groups of a layer, `2, each read by 2 heads: kv0 is h[0..1]`."""
     if shape.n_groups == shape.n_heads:
         return f"{shape.n_groups:,}, one for each head"
+    if shape.groups:
+        return f"{min(shape.groups):,} to {max(shape.groups):,}, by layer"
     first = shape.heads_of_group(0)
     return (
         f"{shape.n_groups:,}, each read by {many(len(first), 'head')}: "

@@ -16,7 +16,7 @@ from pathdsl.plan.treated import TreatedSpec
 from pathdsl.score.attribution import Attribution
 from pathdsl.score.metrics import atom
 from pathdsl.score.quantity import RowExpr, RowMetric, RowOp
-from tests.engine import decoder_cases, encoder_cases, engine_cases, family_cases
+from tests.engine import decoder_cases, encoder_cases, engine_cases, family_cases, toy_cases
 from tests.engine.family_cases import Exact
 
 REFERENCE = RunSpec(task="t", kind="reference")
@@ -30,6 +30,12 @@ MODELS: Mapping[str, Callable[[], Any]] = {
     "modernbert": lambda: encoder_cases.make("modernbert"),  # sees later positions, a head behind
     "bloom": lambda: decoder_cases.make("bloom"),  # a bias of scores by position
     "falcon": lambda: decoder_cases.make("falcon"),  # parallel, one key for all heads
+    "toy_solu": lambda: toy_cases.make("solu", d_head=4),  # hidden units mixed, a norm
+    "toy_solu_gated": lambda: toy_cases.make("solu_gated"),  # hidden units mixed and gated, no norm
+    "toy_shortformer": lambda: toy_cases.make("shortformer"),  # attention alone
+    "granite": lambda: family_cases.make("granite"),  # writes and logits scaled
+    "cohere": lambda: family_cases.make("cohere"),  # a gain of each head, parallel on one norm
+    "ministral3": lambda: family_cases.make("ministral3"),  # queries grow with their position
 }
 MAIN = ("gpt2", "llama", "gpt_neox", "gemma2")
 

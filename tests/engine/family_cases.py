@@ -69,10 +69,54 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
                                "query_pre_attn_scalar": 5, "final_logit_softcapping": 3.0}),
 }  # fmt: skip
 
+_BY_KIND = {"full_attention": {"rope_type": "default", "rope_theta": 100.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}  # fmt: skip
+_GROWTH = {"rope_theta": 100.0, "llama_4_scaling_beta": 0.4, "original_max_position_embeddings": 2}
+_HALF = {"rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 0.5}
+# The same for families that came later, which fewer cases are drawn of.
+LATER: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "olmo3": ("olmo3", {"sliding_window": 3, "layer_types": _KINDS, "attention_bias": True,
+                        "rope_parameters": _BY_KIND}),
+    "starcoder2": ("starcoder2", {"sliding_window": 3}),
+    "starcoder2_bare": ("starcoder2", {"use_bias": False}),
+    "granite": ("granite", {"embedding_multiplier": 3.0, "residual_multiplier": 0.6,
+                            "attention_multiplier": 0.4, "logits_scaling": 2.5,
+                            "attention_bias": True, "mlp_bias": True}),
+    "phi": ("phi", {"qk_layernorm": True, "rope_parameters": _HALF}),
+    "phi_bare": ("phi", {}),
+    "ministral": ("ministral", {"sliding_window": 3, "layer_types": _KINDS, "head_dim": 6}),
+    "ministral3": ("ministral3", {"sliding_window": 3, "head_dim": 6,
+                                  "rope_parameters": {"rope_type": "default", **_GROWTH}}),
+    "ministral3_rope_yarn": ("ministral3", {"head_dim": 6, "rope_parameters": {
+        **YARN, "llama_4_scaling_beta": 0.4}}),
+    "stablelm": ("stablelm", {"qk_layernorm": True, "use_qkv_bias": True,
+                              "rope_parameters": _HALF}),
+    "stablelm_parallel": ("stablelm", {"use_parallel_residual": True, "rope_parameters": _HALF}),
+    "cohere": ("cohere", {"use_qk_norm": True, "logit_scale": 0.3, "attention_bias": True}),
+    "cohere_bare": ("cohere", {"head_dim": 6}),
+    "cohere2": ("cohere2", {"sliding_window": 3, "layer_types": _KINDS, "logit_scale": 2.0}),
+    "glm": ("glm", {"head_dim": 6}),
+    "glm4": ("glm4", {"head_dim": 6, "attention_bias": False}),
+    "seed_oss": ("seed_oss", {"head_dim": 6, "mlp_bias": True}),
+    "seed_oss_out_bias": ("seed_oss", {"head_dim": 4, "attention_bias": False,
+                                       "attention_out_bias": True}),
+    "arcee": ("arcee", {"mlp_bias": True}),
+    "exaone4": ("exaone4", {"sliding_window": 3, "layer_types": _KINDS, "head_dim": 6}),
+    "exaone4_full": ("exaone4", {"sliding_window": None, "layer_types": ["full_attention"] * 3}),
+    "nemotron": ("nemotron", {"attention_bias": True, "mlp_bias": True}),
+    "nemotron_wide_heads": ("nemotron", {"head_dim": 6, "hidden_act": "silu"}),
+    "hunyuan": ("hunyuan_v1_dense", {"head_dim": 6, "attention_bias": True}),
+    "hunyuan_rope_alpha": ("hunyuan_v1_dense", {"head_dim": 6, "rope_parameters": {
+        "rope_type": "dynamic", "factor": 1.0, "alpha": 50.0, "rope_theta": 100.0}}),
+    "ernie": ("ernie4_5", {"head_dim": 6, "use_bias": True}),
+    "ernie_untied": ("ernie4_5", {"head_dim": 4, "tie_word_embeddings": False}),
+}  # fmt: skip
+EVERY = {**FAMILIES, **LATER}
+
 
 def make(name: str, seed: int = 0, std: float = 0.3, **changes: object) -> torch.nn.Module:
     """A random model of one variant in float32, eval mode; no weight keeps its first value."""
-    kind, options = FAMILIES[name]
+    kind, options = EVERY[name]
     config = AutoConfig.for_model(kind, **{**SMALL, **options, **changes})
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()

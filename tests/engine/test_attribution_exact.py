@@ -39,7 +39,10 @@ def test_an_edge_is_the_derivative_of_its_patch(name: str, frozen: bool) -> None
     compare(name, "eap", "edges", PAIRED, frozen)
 
 
-@pytest.mark.parametrize("name", ["olmo2", "qwen3"])
+@pytest.mark.parametrize(
+    "name",
+    ["olmo2", "qwen3", "granite", "cohere", "toy_solu", "toy_solu_gated", "toy_shortformer"],
+)
 def test_an_edge_of_other_structures(name: str) -> None:
     compare(name, "eap", "edges", PAIRED)
 
@@ -60,7 +63,7 @@ def test_a_node_under_every_treated_value(spec: TreatedSpec) -> None:
     compare("gpt2", "atp", "nodes", spec)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama", "gpt_neox"])
+@pytest.mark.parametrize("name", ["gpt2", "llama", "gpt_neox", "toy_solu", "toy_solu_gated"])
 def test_a_neuron_is_the_derivative_of_its_patch(name: str) -> None:
     compare(name, "atp", "neurons", MEAN)
 

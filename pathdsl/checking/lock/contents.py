@@ -275,7 +275,7 @@ def _sha256(value: object) -> str:
 
 def plan_hash(plan: Plan) -> str:
     """The sha256 of what a plan computes, step by step, and at which positions."""
-    from pathdsl.engine.store.keys import digest
+    from pathdsl.engine.store.digest import digest
 
     masks = [plan.masks.array(number) for number in range(plan.masks.n_masks)]
     return digest(
@@ -302,6 +302,6 @@ def _source(source: Any) -> str:
 
 
 def _processor() -> str:
-    from pathdsl.engine.store.keys import processor
+    from pathdsl.engine.store.digest import processor
 
     return processor()

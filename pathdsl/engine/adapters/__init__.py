@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 from pathdsl.engine.adapters.base import Adapter, refuse, refuse_foreign
 from pathdsl.engine.adapters.split import split
 from pathdsl.graph.model.builds import BUILDS
+from pathdsl.graph.model.toy import plain_attention
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FAMILIES", "Adapter", "Family", "adapter_for", "fuses", "implementation"]
+__all__ = [
+    "FAMILIES", "Adapter", "Family", "adapter_for", "announce", "fuses", "implementation",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class Family:
     the model that was trained, so that the model's own forward pass is by `sdpa`. (Falcon's adds
     ALiBi twice.) Its scores are then no product alone.
     `auto`: the class of `transformers` that loads it with its unembedding.
+    `reference`: the module of pathdsl with its whole model, where `transformers` has none.
     """
 
     module: str
@@ -39,6 +43,7 @@ class Family:
     fuses: bool
     not_eager: str = ""
     auto: str = "AutoModelForCausalLM"
+    reference: str = ""
 
 
 _MASKED = "AutoModelForMaskedLM"
@@ -53,10 +58,17 @@ FAMILIES: dict[str, Family] = {
     "falcon": Family(module="falcon", adapter="FalconAdapter", fuses=True, not_eager="alibi"),
     "bloom": Family(module="bloom", adapter="BloomAdapter", fuses=False),
     "mpt": Family(module="mpt", adapter="MptAdapter", fuses=False),
+    "gemma4_text": Family(module="gemma4", adapter="Gemma4Adapter", fuses=True),
     "bert": Family(module="bert", adapter="BertAdapter", fuses=True, auto=_MASKED),
     "roberta": Family(module="bert", adapter="RobertaAdapter", fuses=True, auto=_MASKED),
     "modernbert": Family(
         module="modernbert", adapter="ModernBertAdapter", fuses=True, auto=_MASKED
+    ),
+    "pathdsl_toy": Family(
+        module="toy", adapter="ToyAdapter", fuses=True, reference="pathdsl.engine.toy.model"
+    ),
+    "modernbert-decoder": Family(
+        module="modernbert_decoder", adapter="ModernBertDecoderAdapter", fuses=True
     ),
     **{
         name: Family(module="llama", adapter="LlamaAdapter", fuses=not build.score_cap)
@@ -65,12 +77,21 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def announce(config: Mapping[str, object] | None) -> None:
+    """Make a family of pathdsl's own known to `transformers`, before it is asked for its model."""
+    family = FAMILIES.get(str((config or {}).get("model_type")))
+    if family is not None and family.reference:
+        import_module(family.reference)
+
+
 def fuses(config: Mapping[str, object]) -> bool:
     """Whether torch's fused attention computes what a model of this config does."""
     family = FAMILIES.get(str(config.get("model_type")))
     if family is None or not family.fuses or config.get(family.not_eager):
         return False
-    return not config.get("reorder_and_upcast_attn")
+    if config.get("reorder_and_upcast_attn"):
+        return False
+    return not family.reference or plain_attention(config)
 
 
 def implementation(config: Mapping[str, object], *, fused: bool) -> str:

@@ -66,6 +66,7 @@ _RMS_NORM = Form(
     epsilon=None,
 )  # fmt: skip
 _GEMMA = replace(_RMS_NORM, counts_from=1.0, gain_in_float32=True, gain_first=True)
+_GEMMA4 = replace(_GEMMA, counts_from=0.0)
 _COHERE = replace(_LAYER_NORM, in_float32=True, gain_in_float32=True)
 _OLMO2 = replace(_RMS_NORM, gain_first=True)
 
@@ -78,9 +79,13 @@ FORMS: Mapping[str, Form] = {
     "GemmaRMSNorm": _GEMMA,
     "Gemma2RMSNorm": _GEMMA,
     "Gemma3RMSNorm": _GEMMA,
+    "Gemma4RMSNorm": _GEMMA4,
+    "ScaledNorm": _GEMMA4,
+    "NemotronLayerNorm1P": replace(_LAYER_NORM, counts_from=1.0),
     "CohereLayerNorm": _COHERE,
     "Cohere2LayerNorm": _COHERE,
     "PerHead": _LAYER_NORM,
+    "ToyRMSNorm": replace(_RMS_NORM, in_float32=False),
 }
 
 

@@ -70,5 +70,6 @@ def _against(x: Tensor, neighbours: bool) -> Tensor:
     """Each entry's partner in the rotation, negative for the first of a pair."""
     if neighbours:
         return torch.stack((-x[..., 1::2], x[..., ::2]), dim=-1).flatten(-2)
-    first, second = x.split(x.shape[-1] // 2, dim=-1)
+    half = x.shape[-1] // 2
+    first, second = x[..., :half], x[..., half:]
     return torch.cat((-second, first), dim=-1)

@@ -119,10 +119,13 @@ class Part:
 class MlpPart:
     """An MLP on the tape: what its activation reads, and what its hidden units write.
 
-    The derivative of the activation is taken once, and multiplied with any number of gradients.
+    The derivative of the activation is taken once, and multiplied with any number of gradients;
+    where hidden units are mixed, each gradient is carried back through it.
     """
 
     def __init__(self, adapter: Adapter, layer: int, read: Tensor, rules: Rules) -> None:
+        self._activated: Part | None = None
+
         def before(x: Tensor) -> tuple[Tensor, ...]:
             found, gate = adapter.mlp_before(layer, x, rules.scales)
             return (found,) if gate is None else (found, gate)
@@ -133,11 +136,14 @@ class MlpPart:
         if rules.quotient:
             z = self._before.output
             slope = hidden / (z + torch.where(z < 0, -STABILISER, STABILISER))
+        elif adapter.shape.mixed_hidden:
+            slope, self._activated = hidden, activated
         else:
             (slope,) = activated.back(torch.ones_like(hidden))
         self._slopes: tuple[Tensor, ...] = (slope,)
+        self._gate: Tensor | None = None
         if len(self._before.outputs) > 1:
-            gate = self._before.outputs[1]
+            self._gate = gate = self._before.outputs[1]
             self._slopes = slope * gate, hidden
             hidden = hidden * gate
             if rules.quotient:
@@ -151,7 +157,10 @@ class MlpPart:
         (at_hidden,) = self._after.back(gradient)
         first, *rest = self._slopes
         others = [at_hidden * slope for slope in rest]
-        return self._before.back(at_hidden.mul_(first), *others)[0]
+        if self._activated is None:
+            return self._before.back(at_hidden.mul_(first), *others)[0]
+        at_hidden = at_hidden if self._gate is None else at_hidden * self._gate
+        return self._before.back(*self._activated.back(at_hidden), *others)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

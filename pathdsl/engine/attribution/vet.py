@@ -22,18 +22,23 @@ def vet(asked: Attribution, shape: ModelShape) -> None:
         raise _refused(
             f"`by: {record.name}` scores no {asked.of}", advice=f"by: {', '.join(others)}"
         )
-    if asked.of == "neurons" and (shape.normed_mlp or not shape.has_mlp):
+    if asked.of == "neurons" and shape.no_neurons:
         raise _refused(
             f"neurons of this model (`{shape.family}`) write nothing of their own",
-            "a norm stands between the MLP and the residual stream" if shape.has_mlp else
-            "it has no MLPs",
+            shape.no_neurons,
             "attribute nodes",
-        )  # fmt: skip
+        )
     if shape.normed_stream and not record.exact:
         raise _refused(
             f"`by: {record.name}` has no scores on this model (`{shape.family}`)",
             "its norms are of the stream itself, which is no sum of what components write",
             "by: exact; to discover a circuit, `--method acdc`",
+        )
+    if record.softmax and shape.bent_pattern:
+        raise _refused(
+            f"`by: {record.name}` takes treated queries and keys through a softmax",
+            "the pattern of this model is one with a constant added (`attn_coeff`)",
+            "by: exact, or atp",
         )
     if shape.n_layers < record.least_layers:
         raise _refused(

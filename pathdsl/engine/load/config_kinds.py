@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
+from pathdsl.graph.model.shape import BY_LAYER
 from pathdsl.limits import LAYERS, SIZE
 
 __all__ = ["unusable"]
@@ -17,6 +18,10 @@ __all__ = ["unusable"]
 
 def _switch(value: Any) -> bool:
     return isinstance(value, bool)
+
+
+def _direction(value: Any) -> bool:
+    return isinstance(value, bool) or value in ("all", "vision")  # the words in Gemma 4
 
 
 def _number(value: Any) -> bool:
@@ -56,9 +61,10 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
         "is_encoder_decoder layer_norm_elementwise_affine mlp_bias multi_query "
         "new_decoder_architecture no_bias parallel_attn qk_norm reorder_and_upcast_attn "
         "scale_attn_by_inverse_layer_idx "
-        "scale_attn_weights slow_but_exact tie_word_embeddings use_bidirectional_attention "
+        "scale_attn_weights slow_but_exact tie_word_embeddings "
         "use_cache use_parallel_residual use_qk_norm use_sliding_window",
     ),
+    (_direction, 'true, false, "all" or "vision"', "use_bidirectional_attention"),
     (
         _positive,
         "a number above 0",
@@ -100,7 +106,7 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
 
 def unusable(config: Mapping[str, object]) -> tuple[str, str, tuple[str, ...]] | None:
     """The code, what is wrong with it, and more of that, where a config cannot be used."""
-    if config.get("per_layer_config"):
+    if config.get("per_layer_config") and config.get("model_type") not in BY_LAYER:
         why = "layers are taken apart as alike, so that one config must hold for all of them"
         return "PD612", "has settings for single layers (`per_layer_config`)", (why,)
     wrong = [

@@ -17,11 +17,13 @@ from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = [
+    "TOKENIZER_FILES",
     "all_files", "check_file", "check_size", "folder_files", "hub_files", "hub_folder", "sha256_of",
     "strangers", "unreachable",
 ]  # fmt: skip
 
 _INDEX = "model.safetensors.index.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _WEIGHTS = "model.safetensors"
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _PEFT = "adapter_config.json"
@@ -208,7 +210,7 @@ def check_size(source: ModelSource, held: int) -> None:
     shape = vet_config(source, config_of(source) or {})
     heads = shape.n_heads + shape.n_groups
     layer = shape.d_model * shape.d_head * heads + 2 * shape.d_model * shape.d_mlp * shape.has_mlp
-    least = shape.d_vocab * shape.d_model + shape.n_layers * layer
+    least = (shape.d_vocab + shape.d_vocab_out) * shape.d_model + shape.n_layers * layer
     if least > held:
         raise EngineError(
             source.fault(

@@ -190,6 +190,15 @@ def _but_every(config: Config, n_layers: int, window: object) -> list[bool]:
     return [bool((layer + 1) % every) for layer in range(n_layers)]
 
 
+def _but_every_unlisted(config: Config, n_layers: int, window: object) -> list[bool]:
+    """EXAONE 4: `sliding_window_pattern` may be a word where `layer_types` says it."""
+    if isinstance(config.get("layer_types"), list | tuple):
+        return [False] * n_layers
+    if window is None:
+        raise ValueError("neither `layer_types` nor `sliding_window` is given")
+    return _but_every(config, n_layers, window)
+
+
 def rotary_layers(config: Config, n_layers: int) -> list[bool]:
     """For each layer of a SmolLM3 whether queries and keys are rotated by position."""
     listed = config.get("no_rope_layers")  # 1 where a layer *has* rotary embeddings
@@ -260,6 +269,29 @@ _GEMMA2 = replace(
     score_cap="attn_logit_softcapping", logit_cap="final_logit_softcapping",
 )  # fmt: skip
 
+_PHI = replace(
+    _LLAMA, file="phi", prefix="Phi", norm="nn.LayerNorm", final="final_layernorm",
+    absent={"partial_rotary_factor": 0.5}, partial=True,
+    parallel=True, shares_norm=True, before_mlp="", out="dense",
+    head_norms=HeadNorms(
+        names=("q_layernorm", "k_layernorm"), norm="nn.LayerNorm", over="head",
+        switch="qk_layernorm", rotated=False,
+    ),
+    gate="", up="fc1", down="fc2", activation="activation_fn",
+)  # fmt: skip
+_COHERE2 = replace(
+    _LLAMA, file="cohere2", prefix="Cohere2", norm="LayerNorm", slides=_but_every,
+    absent={"sliding_window": 4096, "sliding_window_pattern": 4}, reads_head_dim=False,
+    rotates=lambda config, windows: [window is not None for window in windows],
+    parallel=True, shares_norm=True, before_mlp="",
+    neighbours=True, rotates_in_float32=True, logit_factor="logit_scale",
+)  # fmt: skip
+_GLM = replace(
+    _LLAMA, file="glm", prefix="Glm", absent={"num_key_value_heads": 2, "head_dim": 128},
+    gate="", up="", gate_up="gate_up_proj", activation="activation_fn",
+    neighbours=True, table_of_halves=True,
+)  # fmt: skip
+
 # model_type of a config -> how it is built
 BUILDS: dict[str, Build] = {
     "llama": _LLAMA,
@@ -292,5 +324,80 @@ BUILDS: dict[str, Build] = {
         _GEMMA2, file="gemma3", prefix="Gemma3", model="TextModel", slides=_but_every,
         absent={**_GEMMA2.absent, "sliding_window_pattern": 6}, head_norms=_HEAD_NORMS,
         by_kind=True, score_cap="",
+    ),
+    "olmo3": replace(
+        _OLMO2, file="olmo3", prefix="Olmo3", slides=_but_every, by_kind=True,
+        absent={"sliding_window": 4096, "sliding_window_pattern": 4},
+    ),
+    "starcoder2": replace(
+        _LLAMA, file="starcoder2", prefix="Starcoder2", norm="nn.LayerNorm", slides=_everywhere,
+        listed=False, absent={"num_key_value_heads": 2},
+        gate="", up="c_fc", down="c_proj", activation="act",
+    ),
+    "granite": replace(
+        _LLAMA, file="granite", prefix="Granite",
+        embedding_scale="embedding_multiplier", residual_scale="residual_multiplier",
+        logit_divisor="logits_scaling",
+    ),
+    "phi": _PHI,
+    "ministral": replace(
+        _LLAMA, file="ministral", prefix="Ministral", slides=_everywhere,
+        absent={"num_key_value_heads": 8, "sliding_window": 4096},
+    ),
+    "ministral3": replace(
+        _LLAMA, file="ministral3", prefix="Ministral3", slides=_everywhere, listed=False,
+        absent={"num_key_value_heads": 8, "head_dim": 128}, query_scale=True,
+    ),
+    "stablelm": replace(
+        _LLAMA, file="stablelm", prefix="StableLm", norm="nn.LayerNorm",
+        absent={"num_key_value_heads": 32, "partial_rotary_factor": 0.25}, partial=True,
+        reads_head_dim=False, parallel="use_parallel_residual", shares_norm=True,
+        head_norms=HeadNorms(
+            names=("q_layernorm", "k_layernorm"), norm="LayerNormPerHead", over="list",
+            switch="qk_layernorm", rotated=False,
+        ),
+    ),
+    "cohere": replace(
+        _COHERE2, file="cohere", prefix="Cohere", slides=None, rotates=None, absent={},
+        reads_head_dim=True,
+        head_norms=HeadNorms(
+            names=("q_norm", "k_norm"), norm="LayerNorm", over="own", switch="use_qk_norm",
+            rotated=False,
+        ),
+    ),
+    "cohere2": _COHERE2,
+    "glm": _GLM,
+    "glm4": replace(
+        _GLM, file="glm4", prefix="Glm4",
+        after_attention="post_self_attn_layernorm", after_mlp="post_mlp_layernorm",
+    ),
+    "seed_oss": replace(
+        _LLAMA, file="seed_oss", prefix="SeedOss",
+        absent={"num_key_value_heads": 8, "head_dim": 128},
+    ),
+    "arcee": replace(_LLAMA, file="arcee", prefix="Arcee", gate=""),
+    "exaone4": replace(
+        _OLMO2, file="exaone4", prefix="Exaone4", slides=_but_every_unlisted,
+        absent={"num_key_value_heads": 32, "sliding_window": 4096, "sliding_window_pattern": 4},
+        # Layers without a window are not rotated where others have one.
+        rotates=lambda config, windows: [
+            config.get("sliding_window") is None or window is not None for window in windows
+        ],
+        head_norms=_HEAD_NORMS,
+    ),
+    "nemotron": replace(
+        _LLAMA, file="nemotron", prefix="Nemotron", norm="LayerNorm1P", gate="",
+        absent={"partial_rotary_factor": 0.5},
+    ),
+    "hunyuan_v1_dense": replace(
+        _LLAMA, file="hunyuan_v1_dense", prefix="HunYuanDenseV1",
+        head_norms=replace(
+            _HEAD_NORMS, names=("query_layernorm", "key_layernorm"), rotated=True
+        ),
+    ),
+    "ernie4_5": replace(
+        _LLAMA, file="ernie4_5", prefix="Ernie4_5",
+        absent={"num_key_value_heads": 2, "head_dim": 128},
+        neighbours=True, table_of_halves=True, rotates_in_float32=True,
     ),
 }  # fmt: skip

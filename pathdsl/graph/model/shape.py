@@ -13,7 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pathdsl.graph.model.builds import BUILDS, Build, windows_of
-from pathdsl.graph.model.fields import UnsupportedConfig, divided, integer, rotary_positions
+from pathdsl.graph.model.fields import (
+    UnsupportedConfig,
+    divided,
+    integer,
+    rotary_positions,
+    rotations,
+)
+from pathdsl.graph.model.toy import TOY, toy_spec
 
 __all__ = ["SHAPES", "ModelShape", "UnsupportedConfig", "divided", "integer"]
 
@@ -33,6 +40,15 @@ class ModelShape:
     `normed_mlp`: a norm stands between an MLP and the residual stream, so that its neurons do not
     write to the stream each by itself.
     `gated_mlp`: an MLP has a third matrix, whose output gates its hidden units.
+    `normed_hidden`: a norm stands between an MLP's activation and its output projection.
+    `mixed_hidden`: the activation makes each hidden unit of all of them, by a softmax or a norm.
+    `d_vocab_out`: how many logits there are, where these are of something else than of the
+    vocabulary; 0 for one of each token.
+    `bent_pattern`: what attention reads values by is no softmax but one with a constant added.
+    `groups`: for each layer how many key/value groups, where layers differ; `n_kv_heads` are then
+    the most.
+    `rescaled`: a layer multiplies the stream as it leaves it, so that one vector is not the same in
+    two layers.
     """
 
     family: str
@@ -49,9 +65,29 @@ class ModelShape:
     n_kv_heads: int = 0
     normed_mlp: bool = False
     gated_mlp: bool = False
+    groups: tuple[int, ...] = ()
+    rescaled: bool = False
     causal: bool = True
     normed_stream: bool = False
     prediction_head: bool = False
+    normed_hidden: bool = False
+    mixed_hidden: bool = False
+    d_vocab_out: int = 0
+    bent_pattern: bool = False
+
+    @property
+    def n_logits(self) -> int:
+        """How many logits there are."""
+        return self.d_vocab_out or self.d_vocab
+
+    @property
+    def no_neurons(self) -> str:
+        """Why no neuron is a node of its own; "" where neurons are."""
+        if not self.has_mlp:
+            return "it has no MLPs"
+        if self.normed_mlp:
+            return "a norm stands between the MLP and the residual stream"
+        return "a norm stands between neurons and what they write" if self.normed_hidden else ""
 
     @property
     def norm_after_attention(self) -> bool:
@@ -68,12 +104,16 @@ class ModelShape:
 
     @property
     def n_groups(self) -> int:
-        """Key/value groups of a layer: heads of one group share their keys and values."""
+        """Key/value groups of a layer, at most: heads of one share their keys and values."""
         return self.n_kv_heads or self.n_heads
 
-    def heads_of_group(self, group: int) -> range:
-        """The query heads of one key/value group, `n_heads / n_groups` neighbours."""
-        size = self.n_heads // self.n_groups
+    def groups_of(self, layer: int) -> int:
+        """Key/value groups of `layer`."""
+        return self.groups[layer] if self.groups else self.n_groups
+
+    def heads_of_group(self, group: int, layer: int = 0) -> range:
+        """The query heads of one key/value group of a layer, as many neighbours in each group."""
+        size = self.n_heads // self.groups_of(layer)
         return range(group * size, (group + 1) * size)
 
     def window(self, layer: int) -> int | None:
@@ -123,12 +163,14 @@ def built_shape(config: Mapping[str, object]) -> ModelShape:
         raise ValueError(f"{n_heads} query heads do not share out {n_kv_heads} key/value heads")
     n_layers = integer(config, "num_hidden_layers")
     windows = windows_of(build, config, n_layers)
+    d_head = _d_head(build, config, d_model, n_heads)
+    _check_rotation(build, config, d_head)
     return ModelShape(
         family=name,
         n_layers=n_layers,
         n_heads=n_heads,
         d_model=d_model,
-        d_head=_d_head(build, config, d_model, n_heads),
+        d_head=d_head,
         d_mlp=integer(config, "intermediate_size"),
         d_vocab=integer(config, "vocab_size"),
         n_positions=rotary_positions(config, build.yarn_is_long),
@@ -151,6 +193,22 @@ def _d_head(build: Build, config: Mapping[str, object], d_model: int, n_heads: i
             f"heads of this family are {size} wide, and `head_dim: {given}` is not read"
         )
     return size
+
+
+def _check_rotation(build: Build, config: Mapping[str, object], d_head: int) -> None:
+    """Raise for parameters of the rotation with which `transformers` cannot run a model."""
+    for part in rotations(config):
+        share = part.get("partial_rotary_factor", config.get("partial_rotary_factor"))
+        turned = int(d_head * share) if isinstance(share, int | float) else d_head
+        if build.partial and (turned % 2 or turned > d_head):
+            raise UnsupportedConfig(
+                f"`partial_rotary_factor: {share}` turns {turned} entries of heads of width "
+                f"{d_head}, wanted an even number of them; `transformers` cannot run it"
+            )
+        growth = ("llama_4_scaling_beta", "original_max_position_embeddings")
+        for key in growth if build.query_scale and part else ():
+            if not isinstance(part.get(key), int | float):
+                raise ValueError(f"`rope_parameters` has no number `{key}`")
 
 
 def gpt_neo_shape(config: Mapping[str, object]) -> ModelShape:
@@ -279,6 +337,15 @@ def _post_norm_encoder(
 
 def modernbert_shape(config: Mapping[str, object]) -> ModelShape:
     """The shape of a ModernBERT: `local_attention // 2` positions before and behind are seen."""
+    return _modernbert(config, causal=False)
+
+
+def modernbert_decoder_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of its decoder: `local_attention // 2` positions are seen, the own one included."""
+    return _modernbert(config, causal=True)
+
+
+def _modernbert(config: Mapping[str, object], *, causal: bool) -> ModelShape:
     d_model, n_heads = (
         integer(config, "hidden_size", 768),
         integer(config, "num_attention_heads", 12),
@@ -298,11 +365,11 @@ def modernbert_shape(config: Mapping[str, object]) -> ModelShape:
         raise ValueError(f"`layer_types` does not describe {n_layers} layers")
     if strange := sorted(set(map(str, kinds)) - {"full_attention", "sliding_attention"}):
         raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
-    window = integer(config, "local_attention", 128) // 2 + 1
+    window = integer(config, "local_attention", 128) // 2 + int(not causal)
     if window < 1:
-        raise ValueError("`local_attention` is below 0")
+        raise ValueError("`local_attention` is too small for a window")
     return ModelShape(
-        family="modernbert",
+        family=str(config.get("model_type")),
         n_layers=n_layers,
         n_heads=n_heads,
         d_model=d_model,
@@ -313,7 +380,7 @@ def modernbert_shape(config: Mapping[str, object]) -> ModelShape:
         windows=tuple(window if kind == "sliding_attention" else None for kind in kinds),
         n_kv_heads=n_heads,
         gated_mlp=True,
-        causal=False,
+        causal=causal,
         prediction_head=True,
     )
 
@@ -435,11 +502,124 @@ def mpt_shape(config: Mapping[str, object]) -> ModelShape:
     )
 
 
+def gemma4_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a Gemma 4 that reads text; heads of its full layers may be wider, and fewer
+    keys and values. `d_head` is the widest."""
+    config = {**_GEMMA4, **config}
+    for key, why in _GEMMA4_NOT.items():
+        if config.get(key):
+            raise UnsupportedConfig(f"{why} (`{key}: {config[key]}`)")
+    if config.get("use_bidirectional_attention") == "all":
+        raise UnsupportedConfig("the heads see later positions (`use_bidirectional_attention`)")
+    n_layers, n_heads = integer(config, "num_hidden_layers"), integer(config, "num_attention_heads")
+    kinds = _gemma4_kinds(config, n_layers)
+    own = [_gemma4_own(config, layer, kind) for layer, kind in enumerate(kinds)]
+    sizes = [integer({**config, **given}, "head_dim") for given in own]
+    groups = tuple(integer({**config, **given}, "num_key_value_heads") for given in own)
+    if any(n < 1 or n_heads % n for n in groups):
+        raise ValueError(f"{n_heads} query heads do not share out {min(groups)} key/value heads")
+    window = integer(config, "sliding_window")
+    if window < 1:
+        raise ValueError("config has sliding layers and no `sliding_window`")
+    windows = tuple(window if kind == "sliding_attention" else None for kind in kinds)
+    return ModelShape(
+        family="gemma4_text",
+        n_layers=n_layers,
+        n_heads=n_heads,
+        d_model=integer(config, "hidden_size"),
+        d_head=max(sizes),
+        d_mlp=integer(config, "intermediate_size"),
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=rotary_positions(config),
+        windows=windows if any(windows) else (),
+        n_kv_heads=max(groups),
+        normed_mlp=True,
+        gated_mlp=True,
+        groups=groups if len(set(groups)) > 1 else (),
+        rescaled=True,
+    )
+
+
+_GEMMA4: Mapping[str, object] = {  # what an absent field means
+    "head_dim": 256, "num_key_value_heads": 4, "sliding_window": 512,
+    "hidden_size_per_layer_input": 256, "global_head_dim": 512,
+}  # fmt: skip
+_GEMMA4_NOT = {
+    "enable_moe_block": "its layers have experts beside their MLPs",
+    "num_kv_shared_layers": "its last layers read keys and values of earlier ones, so that a "
+    "head's keys and values have other senders than its query",
+    "hidden_size_per_layer_input": "a gate at the end of each layer reads the stream and a second "
+    "embedding, and no node stands for it",
+}
+
+
+def _gemma4_kinds(config: Mapping[str, object], n_layers: int) -> list[str]:
+    """The kind of each layer; `transformers` makes the last one full."""
+    kinds = config.get("layer_types")
+    if kinds is None:
+        kinds = ["full_attention" if (i + 1) % 6 == 0 else "sliding_attention"
+                 for i in range(n_layers)]  # fmt: skip
+    if not isinstance(kinds, list | tuple) or len(kinds) != n_layers:
+        raise ValueError(f"`layer_types` does not name {n_layers} layers")
+    if strange := sorted(set(map(str, kinds)) - {"full_attention", "sliding_attention"}):
+        raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
+    return [*map(str, kinds[:-1]), "full_attention"]
+
+
+def _gemma4_own(config: Mapping[str, object], layer: int, kind: str) -> Mapping[str, object]:
+    """What one layer has otherwise than the others."""
+    by_layer = config.get("per_layer_config")
+    if by_layer is None:
+        if kind != "full_attention":
+            return {}
+        few = config.get("num_global_key_value_heads") if config.get("attention_k_eq_v") else None
+        own = {"head_dim": config["global_head_dim"], "num_key_value_heads": few}
+        return {key: value for key, value in own.items() if value is not None}
+    if not isinstance(by_layer, Mapping):
+        raise ValueError("`per_layer_config` is no object")
+    given = by_layer.get(str(layer), by_layer.get(layer, {}))
+    if not isinstance(given, Mapping):
+        raise ValueError("`per_layer_config` is no object of objects")
+    numbers = [key for key in by_layer if not str(key).isdecimal()]
+    if strange := [*numbers, *sorted({*given} - {"head_dim", "num_key_value_heads"})]:
+        raise UnsupportedConfig(f"`per_layer_config` has `{strange[0]}`, which is not computed")
+    return given
+
+
 def _given(config: Mapping[str, object], key: str, default: object) -> object:
     """A field, or what its absence and null mean."""
     value = config.get(key)
     return default if value is None else value
 
+
+def toy_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a toy model, of the project's own reference module."""
+    spec = toy_spec(config)
+    if not spec.causal:
+        raise UnsupportedConfig("the heads see later positions (`attention_dir: bidirectional`)")
+    return ModelShape(
+        family=TOY,
+        n_layers=spec.n_layers,
+        n_heads=spec.n_heads,
+        d_model=spec.d_model,
+        d_head=spec.d_head,
+        d_mlp=spec.d_mlp,
+        d_vocab=spec.d_vocab,
+        n_positions=spec.n_ctx,
+        has_mlp=spec.d_mlp > 0,
+        parallel=spec.parallel and spec.d_mlp > 0,
+        windows=spec.windows if any(spec.windows) else (),
+        n_kv_heads=spec.n_kv_heads,
+        gated_mlp=spec.gated_mlp,
+        normed_hidden=spec.act_fn == "solu_ln",
+        mixed_hidden=spec.act_fn in ("solu", "solu_ln"),
+        d_vocab_out=0 if spec.d_out == spec.d_vocab else spec.d_out,
+        bent_pattern=spec.attn_coeff != 1.0,
+    )
+
+
+# model types of which `per_layer_config` is read
+BY_LAYER = ("gemma4_text",)
 
 # model_type of a config -> its shape. Keys are those of `pathdsl.engine.adapters.FAMILIES`.
 SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
@@ -451,8 +631,11 @@ SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "falcon": falcon_shape,
     "bloom": bloom_shape,
     "mpt": mpt_shape,
+    "gemma4_text": gemma4_shape,
     "bert": bert_shape,
     "roberta": roberta_shape,
     "modernbert": modernbert_shape,
+    "modernbert-decoder": modernbert_decoder_shape,
+    TOY: toy_shape,
     **dict.fromkeys(BUILDS, built_shape),
 }

@@ -1,4 +1,4 @@
-"""Pages PD365 to PD367: answers of several tokens, read behind the prompt."""
+"""Pages PD365 to PD367 and PD383: answers of several tokens, and answers that are none."""
 
 from __future__ import annotations
 
@@ -49,5 +49,15 @@ PAGES: tuple[Page, ...] = (
         "tokens as a list of ids; write further answers into columns of their own.",
         failing=example(rows_text({"io": [" Mary", " John"]}), _WHOLE),
         passing=_PASSING,
+    ),
+    Page(
+        code="PD383",
+        name="answer-of-no-token",
+        summary="An answer is a text or several tokens, or a copy is looked for, and the model's "
+        "logits are not those of its tokens.",
+        why="A classifier has a logit for each class, and a model of modular addition one for each "
+        "sum (`d_vocab_out`). Which of them a text means, the tokenizer does not know.",
+        repair="Give answers as numbers of logits, counted from 0.",
+        shown_by="tests/engine/test_toy_answers.py",
     ),
 )

@@ -140,7 +140,7 @@ def _spelling(stop: Stop) -> Diagnostic | None:
 
 def _slotted(word: str) -> str:
     """`a3.h1.q`: an input of a head is named on the arrow into it."""
-    match = re.fullmatch(r"(a\d+\.h\d+)\.([qkv])", word)
+    match = re.fullmatch(r"(a\d+\.h\d+)\.(?:hook_)?([qkv])(?:_input)?", word)
     return (
         f"`-[{match[2]}]-> {match[1]}`: an input stands on the arrow into its head" if match else ""
     )
@@ -489,7 +489,8 @@ def _wrong_world(stop: Stop) -> Diagnostic | None:
     """A path or a node where a number is wanted."""
     word, start = stop.word
     # In the place of a number the grammar knows no nodes: `a9.h6` stops at its dot.
-    if start < stop.at and _NODE.fullmatch(word):
+    inside = start < stop.at < start + len(word) and "->" not in stop.wanted
+    if inside and _NODE.fullmatch(word):
         return stop.fault(
             "PD021",
             f"`{word}` is a node, and a number is wanted here",

@@ -149,7 +149,9 @@ def _path(decl: ast.PathDecl, resolver: Resolver, view: View) -> list[str]:
     )
     if paths.units:
         names = [unit.label for unit in paths.units]
-        lines += ["", *_names(names, view, f"{len(names)} units")]
+        lines += ["", *_names(names, view, many(len(names), "unit"))]
+    if not paths.examples:
+        return [*lines, "", "  it has no path where its positions are different tokens"]
     lines += ["", "  some of its paths:"]
     lines += [f"    {clip(example, view.width - 4)}" for example in paths.examples]
     return lines
@@ -242,7 +244,10 @@ def _measured(decl: ast.ClaimDecl | ast.LetDecl, program: Program, view: View) -
     if isinstance(decl, ast.ClaimDecl):
         left, right = _text(decl.left, program), _text(decl.right, program)
         within = f" within {_text(decl.within, program)}" if decl.within is not None else ""
-        rows = [["  claims", f"{left} {decl.relation} {right}{within}"]]
+        said = f"{left} {decl.relation} {right}{within}"
+        if (emerges := decl.emerges) is not None:
+            said = f"emerges({said}) {emerges.relation} {_text(emerges.step, program)}"
+        rows = [["  claims", said]]
         level = decl.confidence
         rows.append(
             ["  confidence", _text(level, program) if level else "none: the estimate decides"]
