@@ -113,6 +113,7 @@ class _Check:
         from pathdsl.checking.floor import at_floor
         from pathdsl.checking.interventions import check_interventions, used_blocks
         from pathdsl.checking.machines import Machines, Unproved
+        from pathdsl.checking.masked import off_the_mask
         from pathdsl.checking.methodology import methodology
         from pathdsl.checking.norms import beside, other_modes
         from pathdsl.checking.presence import check_presence
@@ -138,6 +139,11 @@ class _Check:
             *ready.warnings,
             *check_presence(program, resolver, planner, book),
         ]
+        if not errors_in(self.faults) and any(
+            planner.shape_of(name).prediction_head for name in tasks
+        ):
+            asked = ready.first_round(options.only).requests
+            self.faults += off_the_mask(program, planner, asked, ready.beside_masks)
         if not errors_in(self.faults) and used_blocks(program):  # else it would be asked in vain
             asked = ready.first_round(options.only).requests
             self.faults += check_interventions(program, planner, asked)

@@ -102,6 +102,8 @@ def _idle(acts: Acts) -> Iterator[Diagnostic]:
             if act.action.verb == "block":
                 if not acts.seen_pairs(layer, act.mask, act.keys).any():
                     why = "the key is nowhere at or before the head's own position"
+                    if not acts.shape.causal:
+                        why = "the head sees the key nowhere"
                     by_action.setdefault(act.action.span, []).append(why)
     for span, reasons in by_action.items():
         if len(reasons) == every[span]:

@@ -72,6 +72,15 @@ class Ready:
         found = model_of(self.program, task)
         return found.name.name if found is not None else next(iter(self.sources))
 
+    def beside_masks(self, task: str) -> frozenset[int]:
+        """The special tokens of the tokenizer of a task's model that are no mask; none where it has
+        no mask."""
+        from pathdsl.engine.data.tokens import special_ids
+
+        tokenizer = self.tokenizers[self.model_of(task)]
+        mask = getattr(tokenizer, "mask_token_id", None)
+        return frozenset() if mask is None else special_ids(tokenizer) - {mask}
+
     def itemsize(self, task: str) -> int:
         """Bytes of one number of the task's model, by the dtype that the file states."""
         return DTYPES[self.sources[self.model_of(task)].dtype]

@@ -342,7 +342,7 @@ def _said(what: str, rows: np.ndarray, node: ast.Node, task: TaskData) -> list[D
                 message=f"{what} {verb} on any prompt of task `{task.name}`",
                 span=node.span,
                 notes=(f"row `{first}` is the first of {len(rows)}",),
-                help="look at the positions: keys and values are read at or before the head, and "
+                help="look at the positions: keys and values are read where the head may look, and "
                 "`logits` where the metric reads; `pathdsl explain FILE:NAME` shows the paths",
             )
         ]

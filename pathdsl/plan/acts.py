@@ -243,7 +243,9 @@ class Acts:
                     + (f", nor on {rows - 1} others" if rows > 1 else ""),
                     span=act.action.span,
                     label="leaves no key",
-                    help="name a key at or before the head's own position, on every prompt",
+                    help="name a key at or before the head's own position, on every prompt"
+                    if self.shape.causal
+                    else "name a key that the head sees, on every prompt",
                 )
             )
 

@@ -283,6 +283,20 @@ def test_a_prompt_without_its_mask(trained: Path) -> None:
     assert "holds no mask token" in fault.message
 
 
+def test_a_metric_that_is_read_behind_the_prompt(trained: Path) -> None:
+    """Without a position it is read at `[SEP]`; at a mask, or at a word, nothing is said."""
+    path = Path(written(trained))
+    text = path.read_text()
+    for end in ("@MASK = {", "@MASK+1 -[v: offset(+1)]->", "@MASK-1 -[v: prev]->"):
+        text = text.replace(end, "= {" if "=" in end else " ->")  # paths that reach every place
+    for place, told in ((" @MASK:", 0), (":", 1), (" @[0]:", 1), (" @MASK-1:", 0)):
+        path.write_text(text.replace(" @MASK:", place))
+        outcome = check_file(str(path), options=CheckOptions())
+        found = [fault for fault in outcome.diagnostics if fault.code == "PD264"]
+        assert len(found) == told, place
+        assert all("`[SEP]`" in one.message or place == " @[0]:" for one in found)
+
+
 def test_gradients_are_refused_where_the_stream_is_normed(trained: Path) -> None:
     lines = ("let by_slope = attribution(a0.h0, by: atp, metric: LD)",
              "let patched  = attribution(a0.h0, by: exact, metric: LD)")  # fmt: skip

@@ -108,3 +108,22 @@ def test_interning_leaves_the_callers_array_alone() -> None:
     number = table.intern(mine)
     mine[0, 1] = True
     np.testing.assert_array_equal(table.array(number), [[True, False, True]])
+
+
+@EASY
+@given(tables(), st.data())
+def test_distances_to_later_positions_by_brute_force(drawn: tuple, data: st.DataObject) -> None:
+    """Where attention is not causal the first bit of a set is the furthest position behind."""
+    causal, (x, _, _), _ = drawn
+    table = MaskTable(causal.valid, causal=False)
+    n_pos = table.n_pos
+    assert table.every_distance.tolist() == list(range(1 - n_pos, n_pos))
+    bits = data.draw(arrays(bool, (2 * n_pos - 1,)))
+    which, a = table.distance_set(bits), table.intern(x)
+    sees, looked = np.zeros_like(x), np.zeros_like(x)
+    for row, at in np.argwhere(table.valid):
+        for distance in table.every_distance[bits]:
+            for found, other in ((sees, at - distance), (looked, at + distance)):
+                found[row, at] |= 0 <= other < n_pos and table.array(a)[row, other]
+    np.testing.assert_array_equal(table.array(table.seen_from(a, which)), sees)
+    np.testing.assert_array_equal(table.array(table.looked_at_by(a, which)), looked)

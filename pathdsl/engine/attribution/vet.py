@@ -59,7 +59,7 @@ def vet(asked: Attribution, shape: ModelShape, routed: bool) -> None:
         raise _refused(
             f"`by: {record.name}` has no scores on this model (`{shape.family}`)",
             "its norms are of the stream itself, which is no sum of what components write",
-            "by: exact",
+            "by: exact; to discover a circuit, `--method acdc`",
         )
     if record.softmax and shape.bent_pattern:
         raise _refused(

@@ -33,7 +33,8 @@ PROMPT_PAGES: tuple[Page, ...] = (
         summary="A path set, or a node that it names, lies on no path on any prompt of a task.",
         why=(
             "On the graph the path is possible, but positions differ from prompt to prompt: keys "
-            "and values are read at or before the head, and here never are; or nothing is read "
+            "and values are read at or before the head, or in models that see both ways at any "
+            "place, and here never are; or nothing is read "
             "where the path ends. The run would be the reference run, and a claim on it would "
             "judge nothing. In a `for`, one such member is enough for this error. So is a set that "
             "is taken away: `full - through(h)` is `full` where nothing goes through `h`."

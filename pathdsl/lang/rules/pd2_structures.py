@@ -47,4 +47,16 @@ STRUCTURE_PAGES: tuple[Page, ...] = (
         failing=_in_bert("metric N @[2] = logit(next)", "let told = mean(N(reference))"),
         passing=_in_bert("metric N @[2] = logit(io)", "let told = mean(N(reference))"),
     ),
+    Page(
+        code="PD264",
+        name="read-off-the-mask",
+        summary="A masked language model is read at special tokens, none of them a mask.",
+        why="Tokenizers of encoders put `[CLS]` in front of a text and `[SEP]` behind it, and both "
+        "are tokens of the prompt. A metric without a position reads at `END`, which is `[SEP]` "
+        "then. The model has logits there, which mean nothing: it was trained to say what stands "
+        "at a mask.",
+        repair="Let the task list the position, `positions = [MASK]`, and read there: `metric LD "
+        "@MASK = …`.",
+        shown_by="tests/engine/test_encoders.py::test_a_metric_that_is_read_behind_the_prompt",
+    ),
 )
