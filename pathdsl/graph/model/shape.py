@@ -10,9 +10,9 @@ edges).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pathdsl.graph.model.builds import BUILDS, Build, windows_of
+from pathdsl.graph.model.builds import BUILDS, Build, check_lists, in_one_chunk, windows_of
 from pathdsl.graph.model.fields import (
     UnsupportedConfig,
     divided,
@@ -20,6 +20,7 @@ from pathdsl.graph.model.fields import (
     rotary_positions,
     rotations,
 )
+from pathdsl.graph.model.mixtures import Mixture
 from pathdsl.graph.model.toy import TOY, toy_spec
 
 __all__ = ["SHAPES", "ModelShape", "UnsupportedConfig", "divided", "integer"]
@@ -40,6 +41,10 @@ class ModelShape:
     `normed_mlp`: a norm stands between an MLP and the residual stream, so that its neurons do not
     write to the stream each by itself.
     `gated_mlp`: an MLP has a third matrix, whose output gates its hidden units.
+    `d_mlp`: hidden units of an MLP that is no mixture. `mixture`: the MLPs that are mixtures.
+    `sinks`: every head has a constant in the denominator of its softmax, so that its weights add up
+    to less than one. `gated_heads`: what a head mixes is multiplied by a gate that reads what its
+    query reads.
     `normed_hidden`: a norm stands between an MLP's activation and its output projection.
     `mixed_hidden`: the activation makes each hidden unit of all of them, by a softmax or a norm.
     `d_vocab_out`: how many logits there are, where these are of something else than of the
@@ -70,10 +75,33 @@ class ModelShape:
     causal: bool = True
     normed_stream: bool = False
     prediction_head: bool = False
+    mixture: Mixture | None = field(default=None, metadata={"later": True})
+    sinks: bool = field(default=False, metadata={"later": True})
+    gated_heads: bool = field(default=False, metadata={"later": True})
     normed_hidden: bool = False
     mixed_hidden: bool = False
     d_vocab_out: int = 0
     bent_pattern: bool = False
+
+    def routes(self, layer: int) -> bool:
+        """Whether the MLP of a layer is a mixture of experts."""
+        return self.mixture is not None and self.mixture.layers[layer]
+
+    def used_units(self, layer: int) -> int:
+        """Hidden units of a layer's MLP that one token uses."""
+        if self.mixture is None or not self.mixture.layers[layer]:
+            return self.d_mlp
+        return self.mixture.top * self.mixture.width + self.mixture.shared
+
+    @property
+    def mean_units(self) -> int:
+        """The mean of `used_units` over layers."""
+        return sum(map(self.used_units, range(self.n_layers))) // max(self.n_layers, 1)
+
+    @property
+    def n_experts(self) -> int:
+        """Experts of a mixture, 0 where there is none."""
+        return 0 if self.mixture is None else self.mixture.n_experts
 
     @property
     def n_logits(self) -> int:
@@ -162,6 +190,7 @@ def built_shape(config: Mapping[str, object]) -> ModelShape:
     if n_kv_heads < 1 or n_heads % n_kv_heads:
         raise ValueError(f"{n_heads} query heads do not share out {n_kv_heads} key/value heads")
     n_layers = integer(config, "num_hidden_layers")
+    check_lists(config, n_layers)
     windows = windows_of(build, config, n_layers)
     d_head = _d_head(build, config, d_model, n_heads)
     _check_rotation(build, config, d_head)
@@ -174,14 +203,19 @@ def built_shape(config: Mapping[str, object]) -> ModelShape:
         n_heads=n_heads,
         d_model=d_model,
         d_head=d_head,
-        d_mlp=integer(config, "intermediate_size"),
+        d_mlp=integer(config, build.dense),
         d_vocab=integer(config, "vocab_size"),
-        n_positions=rotary_positions(config, build.yarn_is_long),
+        n_positions=min(
+            rotary_positions(config, build.yarn_is_long), in_one_chunk(build, config, n_layers)
+        ),
         parallel=build.is_parallel(config),
         windows=windows if any(windows) else (),
         n_kv_heads=n_kv_heads,
         normed_mlp=bool(build.after_mlp),
         gated_mlp=build.gated,
+        mixture=None if build.mixture is None else build.mixture(config, n_layers),
+        sinks=build.sinks,
+        gated_heads=build.gated_heads,
     )
 
 
@@ -390,7 +424,7 @@ def _modernbert(config: Mapping[str, object], *, causal: bool) -> ModelShape:
 
 def falcon_shape(config: Mapping[str, object]) -> ModelShape:
     """The shape of a Falcon: one key and value for all heads (7B), by group (40B), or by head."""
-    d_model = integer(config, "n_embed", integer(config, "hidden_size"))
+    d_model = _either(config, "n_embed", "hidden_size")
     n_heads = integer(config, "num_attention_heads")
     grouped = bool(config.get("new_decoder_architecture"))
     parallel = bool(_given(config, "parallel_attn", True))
@@ -443,11 +477,11 @@ def bloom_shape(config: Mapping[str, object]) -> ModelShape:
             "`slow_but_exact` with `pretraining_tp` above 1, with which `transformers` leaves out "
             "the biases of output projections"
         )
-    d_model = integer(config, "n_embed", integer(config, "hidden_size"))
-    n_heads = integer(config, "num_attention_heads" if "n_head" not in config else "n_head")
+    d_model = _either(config, "n_embed", "hidden_size")
+    n_heads = _either(config, "n_head", "num_attention_heads")
     return ModelShape(
         family="bloom",
-        n_layers=integer(config, "num_hidden_layers" if "n_layer" not in config else "n_layer"),
+        n_layers=_either(config, "n_layer", "num_hidden_layers"),
         n_heads=n_heads,
         d_model=d_model,
         d_head=divided(d_model, n_heads),
@@ -471,7 +505,10 @@ _MPT_ATTENTION: Mapping[str, tuple[object, ...]] = {
     "alibi_bias_max": (8,),
     "attn_type": ("multihead_attention",),
     "prefix_lm": (False,),
+    "qk_gn": (False,),
     "qk_ln": (False,),
+    "rope": (False,),
+    "sliding_window_size": (-1,),
 }
 
 
@@ -486,15 +523,11 @@ def mpt_shape(config: Mapping[str, object]) -> ModelShape:
                 raise UnsupportedConfig(
                     f"`{where}{key}: {given[key]}`, which `transformers` reads and does not compute"
                 )
-    d_model = integer(config, "d_model" if "hidden_size" not in config else "hidden_size")
-    n_heads = integer(
-        config, "n_heads" if "num_attention_heads" not in config else "num_attention_heads"
-    )
+    d_model = _either(config, "d_model", "hidden_size")
+    n_heads = _either(config, "n_heads", "num_attention_heads")
     return ModelShape(
         family="mpt",
-        n_layers=integer(
-            config, "n_layers" if "num_hidden_layers" not in config else "num_hidden_layers"
-        ),
+        n_layers=_either(config, "n_layers", "num_hidden_layers"),
         n_heads=n_heads,
         d_model=d_model,
         d_head=divided(d_model, n_heads),
@@ -589,6 +622,11 @@ def _gemma4_own(config: Mapping[str, object], layer: int, kind: str) -> Mapping[
     return given
 
 
+def _either(config: Mapping[str, object], key: str, other: str) -> int:
+    """An integer that has two names, the first one before the other."""
+    return integer(config, other if config.get(key) is None else key)
+
+
 def _given(config: Mapping[str, object], key: str, default: object) -> object:
     """A field, or what its absence and null mean."""
     value = config.get(key)
@@ -598,8 +636,6 @@ def _given(config: Mapping[str, object], key: str, default: object) -> object:
 def toy_shape(config: Mapping[str, object]) -> ModelShape:
     """The shape of a toy model, of the project's own reference module."""
     spec = toy_spec(config)
-    if not spec.causal:
-        raise UnsupportedConfig("the heads see later positions (`attention_dir: bidirectional`)")
     return ModelShape(
         family=TOY,
         n_layers=spec.n_layers,
@@ -618,6 +654,7 @@ def toy_shape(config: Mapping[str, object]) -> ModelShape:
         mixed_hidden=spec.act_fn in ("solu", "solu_ln"),
         d_vocab_out=0 if spec.d_out == spec.d_vocab else spec.d_out,
         bent_pattern=spec.attn_coeff != 1.0,
+        causal=spec.causal,
     )
 
 
