@@ -152,19 +152,19 @@ def test_parts_of_logits_are_scaled_as_logits() -> None:
         assert torch.allclose(adapter.unembed_part(x[0], ids)[0], whole)
 
 
-@pytest.mark.parametrize("count", [3, LONG])
+@pytest.mark.parametrize("count", [2, LONG])
 @pytest.mark.parametrize("name", PLAIN)
 def test_engine_is_the_literal_tree(name: str, count: int) -> None:
     with Exact(), torch.no_grad():
         moved = [same(one) for one in islice(opened(name), count)]
-    assert len(moved) >= 3 and sum(moved) >= 1
+    assert len(moved) >= 2 and sum(moved) >= 1
 
 
 @pytest.mark.parametrize("name", [n for n in PLAIN if not BUILDS[LATER[n][0]].after_mlp])
 def test_neurons_are_those_of_the_tree(name: str) -> None:
     with Exact(), torch.no_grad():
-        moved = [same(one) for one in islice(opened(name, NEURONS, neurons=True), 2)]
-    assert len(moved) == 2
+        moved = [same(one) for one in islice(opened(name, NEURONS, neurons=True), 1)]
+    assert len(moved) == 1
 
 
 @pytest.mark.parametrize("name", PLAIN)
