@@ -127,7 +127,7 @@ def prove_null_pair(plan: Plan, task: TaskData, adapter: Adapter, tolerance: flo
         name="null pair has no effect",
         error=_largest(errors),
         tolerance=tolerance,
-        compared=f"{len(plan.outputs)} runs on {rows} prompts, treated := reference",
+        compared=f"every run on {rows} prompts, treated := reference",
     )
 
 

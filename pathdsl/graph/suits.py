@@ -1,10 +1,11 @@
 """What a file asks for that has no meaning on the structure of its model, whatever the weights are.
 
-    structure_faults(program, shape, declarations, tasks)     [] or PD257, PD262, PD263
+    structure_faults(program, shape, declarations, tasks)     [] or PD257, PD262, PD263, PD383
 
 A logit is a sum of what components write only where nothing but a norm and a matrix stands between
 them, and a norm has one scale only where the stream itself is not normed. Where heads see later
-positions, they see the tokens whose prediction would be asked for.
+positions, they see the tokens whose prediction would be asked for. Where logits are of something
+else than tokens, no token has one.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def structure_faults(
     declarations: Iterable[Declaration],
     tasks: Collection[str] | None,
 ) -> Iterator[Diagnostic]:
-    """PD257, PD262 and PD263 of a program's tasks (None: all), and of metrics in declarations."""
+    """PD257, PD262, PD263 and PD383 of a program's tasks (None: all), and of metrics among
+    declarations."""
     for name, task in program.tasks.items():
         if tasks is None or name in tasks:
             yield from _of_task(program, shape, task)
@@ -81,6 +83,19 @@ def _of_task(program: Program, shape: ModelShape, task: ast.TaskDecl) -> Iterato
             "each: `metric M @MASK = logprob(answer)`",
         )
 
+    elif (
+        answers is not None
+        and shape.d_vocab_out
+        and whole_answers(field_word(program, task, "answers"))
+    ):
+        yield Diagnostic(
+            code="PD383",
+            message=f"the {shape.d_vocab_out} logits of this model are not those of its tokens",
+            span=answers.span,
+            label="puts answers behind the prompts as tokens",
+            help="leave `answers` out, and give the number of one logit",
+        )
+
 
 def no_frozen_norms(shape: ModelShape, at: ast.Node | None = None) -> PlanError:
     """PD262 for norms that are to have scales of the reference run."""
@@ -116,7 +131,16 @@ def _of_measure(program: Program, shape: ModelShape, call: ast.Call) -> Iterator
             label=why,
             help="measure what treating the node does: `effect(through(NODE), metric: M)`",
         )
-    if not shape.causal and record.reads == "answer" and _column(call) == NEXT:
+    of_token = record.reads == "copy" or (record.reads == "answer" and _column(call) == NEXT)
+    if shape.d_vocab_out and of_token:
+        yield Diagnostic(
+            code="PD383",
+            message=f"the {shape.d_vocab_out} logits of this model are not those of its tokens",
+            span=call.span,
+            label="is of the logit of a token",
+            help="give the number of a logit a column: `logit(answer)`",
+        )
+    elif not shape.causal and record.reads == "answer" and _column(call) == NEXT:
         yield Diagnostic(
             code="PD263",
             message=f"heads of this model (`{shape.family}`) see the token that follows",

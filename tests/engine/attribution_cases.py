@@ -35,6 +35,9 @@ MODELS: Mapping[str, Callable[[], Any]] = {
     "qwen2_moe": lambda: family_cases.make("qwen2_moe"),  # experts, one shared, and an MLP
     "toy_solu": lambda: toy_cases.make("solu", d_head=4),  # hidden units mixed, a norm
     "toy_solu_gated": lambda: toy_cases.make("solu_gated"),  # hidden units mixed and gated, no norm
+    "toy_bent": lambda: toy_cases.make(
+        "attn_coeff", act_fn="gelu"
+    ),  # rows of patterns do not sum to one
     "toy_shortformer": lambda: toy_cases.make("shortformer"),  # attention alone
     "granite": lambda: family_cases.make("granite"),  # writes and logits scaled
     "cohere": lambda: family_cases.make("cohere"),  # a gain of each head, parallel on one norm

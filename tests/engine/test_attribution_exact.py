@@ -41,7 +41,16 @@ def test_an_edge_is_the_derivative_of_its_patch(name: str, frozen: bool) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["olmo2", "qwen3", "granite", "cohere", "toy_solu", "toy_solu_gated", "toy_shortformer"],
+    [
+        "olmo2",
+        "qwen3",
+        "granite",
+        "cohere",
+        "toy_solu",
+        "toy_solu_gated",
+        "toy_bent",
+        "toy_shortformer",
+    ],
 )
 def test_an_edge_of_other_structures(name: str) -> None:
     compare(name, "eap", "edges", PAIRED)

@@ -102,6 +102,7 @@ def test_what_an_absent_field_means(kind: str) -> None:
         ("ministral3", {"rope_parameters": {"rope_type": "default", "rope_theta": 9.0}},
          "no number `llama_4_scaling_beta`"),
         ("granite", {"num_key_value_heads": 3}, "do not share out"),
+        ("cohere", {"logit_scale": None}, "no number `logit_scale`"),
     ],
 )  # fmt: skip
 def test_configs_that_cannot_be(kind: str, changes: dict[str, object], text: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from pathdsl.engine.adapters.base import Adapter, refuse, refuse_foreign
 from pathdsl.engine.adapters.split import split
@@ -112,7 +112,7 @@ def implementation(config: Mapping[str, object], *, fused: bool) -> str:
 
 
 def adapter_for(model: torch.nn.Module, *, fused: bool = False) -> Adapter:
-    """The adapter of a loaded `transformers` model, with fused attention for models that `fuses`.
+    """The adapter of a loaded model, with fused attention where that is asked for and it `fuses`.
 
     Raises EngineError PD607 where no adapter knows the architecture, and what the adapter itself
     refuses (PD608, PD612, PD618).
@@ -128,5 +128,5 @@ def adapter_for(model: torch.nn.Module, *, fused: bool = False) -> Adapter:
     family = FAMILIES[kind]
     module = import_module(f"{__name__}.{family.module}")
     adapter: Adapter = getattr(module, family.adapter)(model)
-    adapter.fused = fused
+    adapter.fused = fused and fuses(cast(Any, model).config.to_dict())
     return split(adapter, model) if getattr(model, "hf_device_map", None) else adapter

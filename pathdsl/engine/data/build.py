@@ -110,13 +110,6 @@ def build_task(
     answer_columns = list(answer_columns)
     read = read_of(spec, treated, prompt_columns, answer_columns)
     specs, columns, answers, needed = read.treated, read.prompts, read.answers, read.labels
-    if "next" in answer_columns and shape.d_vocab_out:
-        faults.add(
-            "PD383",
-            f"`next` is the token that comes next, and the model's {shape.d_vocab_out} logits are "
-            "not those of its tokens",
-            advice="name a column with the number of a logit for each prompt",
-        )
     check_columns(table, read, faults)
 
     from_file = spec.data.name in DATA_FILES

@@ -328,15 +328,6 @@ class Encoder:
                 "token ids", row=where.row, about=column,
             )  # fmt: skip
             return ()
-        if self._is_no_token(where, column, items):
-            return ()
-        if len(items) > 1 and self.shape.d_vocab_out:
-            self.faults.add(
-                "PD383", f"{where}: the model's {self.shape.d_vocab_out} logits are not those of "
-                "its tokens, so that no answer of several stands behind a prompt",
-                row=where.row, about=column,
-            )  # fmt: skip
-            return ()
         if _whole(items[0]):
             ids: Ids | None = tuple(items)
         elif len(items) > 1:

@@ -180,6 +180,12 @@ class Build:
         """Whether an MLP has a gate."""
         return bool(self.gate or self.gate_up)
 
+    @property
+    def scales(self) -> tuple[str, ...]:
+        """The fields of a config that multiply or divide something."""
+        every = self.embedding_scale, self.residual_scale, self.logit_factor, self.logit_divisor
+        return tuple(name for name in every if name)
+
     def is_parallel(self, config: Config) -> bool:
         """Whether attention and MLP of this model read the same stream."""
         return on(self.parallel, config)

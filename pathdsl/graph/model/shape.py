@@ -194,6 +194,9 @@ def built_shape(config: Mapping[str, object]) -> ModelShape:
     windows = windows_of(build, config, n_layers)
     d_head = _d_head(build, config, d_model, n_heads)
     _check_rotation(build, config, d_head)
+    for key in build.scales:
+        if key in config and not isinstance(config[key], int | float):
+            raise ValueError(f"config has no number `{key}`")
     return ModelShape(
         family=name,
         n_layers=n_layers,
@@ -421,7 +424,7 @@ def _modernbert(config: Mapping[str, object], *, causal: bool) -> ModelShape:
 
 def falcon_shape(config: Mapping[str, object]) -> ModelShape:
     """The shape of a Falcon: one key and value for all heads (7B), by group (40B), or by head."""
-    d_model = integer(config, "n_embed", integer(config, "hidden_size"))
+    d_model = _either(config, "n_embed", "hidden_size")
     n_heads = integer(config, "num_attention_heads")
     grouped = bool(config.get("new_decoder_architecture"))
     parallel = bool(_given(config, "parallel_attn", True))
@@ -474,11 +477,11 @@ def bloom_shape(config: Mapping[str, object]) -> ModelShape:
             "`slow_but_exact` with `pretraining_tp` above 1, with which `transformers` leaves out "
             "the biases of output projections"
         )
-    d_model = integer(config, "n_embed", integer(config, "hidden_size"))
-    n_heads = integer(config, "num_attention_heads" if "n_head" not in config else "n_head")
+    d_model = _either(config, "n_embed", "hidden_size")
+    n_heads = _either(config, "n_head", "num_attention_heads")
     return ModelShape(
         family="bloom",
-        n_layers=integer(config, "num_hidden_layers" if "n_layer" not in config else "n_layer"),
+        n_layers=_either(config, "n_layer", "num_hidden_layers"),
         n_heads=n_heads,
         d_model=d_model,
         d_head=divided(d_model, n_heads),
@@ -502,7 +505,10 @@ _MPT_ATTENTION: Mapping[str, tuple[object, ...]] = {
     "alibi_bias_max": (8,),
     "attn_type": ("multihead_attention",),
     "prefix_lm": (False,),
+    "qk_gn": (False,),
     "qk_ln": (False,),
+    "rope": (False,),
+    "sliding_window_size": (-1,),
 }
 
 
@@ -517,15 +523,11 @@ def mpt_shape(config: Mapping[str, object]) -> ModelShape:
                 raise UnsupportedConfig(
                     f"`{where}{key}: {given[key]}`, which `transformers` reads and does not compute"
                 )
-    d_model = integer(config, "d_model" if "hidden_size" not in config else "hidden_size")
-    n_heads = integer(
-        config, "n_heads" if "num_attention_heads" not in config else "num_attention_heads"
-    )
+    d_model = _either(config, "d_model", "hidden_size")
+    n_heads = _either(config, "n_heads", "num_attention_heads")
     return ModelShape(
         family="mpt",
-        n_layers=integer(
-            config, "n_layers" if "num_hidden_layers" not in config else "num_hidden_layers"
-        ),
+        n_layers=_either(config, "n_layers", "num_hidden_layers"),
         n_heads=n_heads,
         d_model=d_model,
         d_head=divided(d_model, n_heads),
@@ -620,6 +622,11 @@ def _gemma4_own(config: Mapping[str, object], layer: int, kind: str) -> Mapping[
     return given
 
 
+def _either(config: Mapping[str, object], key: str, other: str) -> int:
+    """An integer that has two names, the first one before the other."""
+    return integer(config, other if config.get(key) is None else key)
+
+
 def _given(config: Mapping[str, object], key: str, default: object) -> object:
     """A field, or what its absence and null mean."""
     value = config.get(key)
@@ -629,8 +636,6 @@ def _given(config: Mapping[str, object], key: str, default: object) -> object:
 def toy_shape(config: Mapping[str, object]) -> ModelShape:
     """The shape of a toy model, of the project's own reference module."""
     spec = toy_spec(config)
-    if not spec.causal:
-        raise UnsupportedConfig("the heads see later positions (`attention_dir: bidirectional`)")
     return ModelShape(
         family=TOY,
         n_layers=spec.n_layers,
@@ -649,6 +654,7 @@ def toy_shape(config: Mapping[str, object]) -> ModelShape:
         mixed_hidden=spec.act_fn in ("solu", "solu_ln"),
         d_vocab_out=0 if spec.d_out == spec.d_vocab else spec.d_out,
         bent_pattern=spec.attn_coeff != 1.0,
+        causal=spec.causal,
     )
 
 
