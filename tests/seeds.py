@@ -65,6 +65,14 @@ CASES: Mapping[str, Cases] = {
         "GPT-Neo, GPT-J, GPT-NeoX and OPT against the tree, also with frozen norms",
         (300, 305, 307, 308, 312, 313, 316, 317, 319), range(300, 320), 11,
     ),
+    "toys": Cases(
+        "each variant of a toy model against the tree, also with frozen norms",
+        (300, 307, 312, 316, 319), range(300, 320), 20,
+    ),
+    "encoders": Cases(
+        "encoders, and OPT with norms behind its parts, against the tree",
+        (0, 1, 3, 5, 7, 9, 13, 16, 20, 23), range(24), 10,
+    ),
     "broken": Cases("broken files at each boundary", range(5), range(12), 7),
 }  # fmt: skip
 SAMPLES: Mapping[str, Samples] = {

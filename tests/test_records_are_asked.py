@@ -111,7 +111,6 @@ ALLOWED: Mapping[str, tuple[str, str]] = {
     "pathdsl.report": ("verdict node path set", "words of the JSON object that is shown"),
     "pathdsl.plan.masks": ("relation", "the direction in which positions are shifted"),
     "pathdsl.checking.doctor": ("measure", "modules whose class is called a norm"),
-    "pathdsl.graph.model.shape": ("family of models distance", "what a config says of itself"),
     "pathdsl.strictjson": ("format", "a token of JSON"),
 }
 

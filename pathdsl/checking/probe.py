@@ -16,7 +16,7 @@ import numpy as np
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.data.treated import moved_places
 from pathdsl.engine.planner import Planner
-from pathdsl.engine.store.keys import digest
+from pathdsl.engine.store.digest import digest
 from pathdsl.errors import Diagnostic, Severity
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.pathset import FULL, NONE, Nodes, PathSet, Pos, intersection

@@ -134,7 +134,8 @@ def meaning(name: str, told: str = "") -> str:
             one.name, one.meaning, one.example
         )  # fmt: skip
         lines = [f"**{shown}** · {one.kind}", "", says, "", "```circuit", example, "```"]
-        lines += [o if o.startswith("of ") else f"- `{o}`" for o in one.options]
+        lines += [f"- `{o.written}`" + (f": {o.means}" if o.means else "") for o in one.options]
+        lines += ["of " + ", ".join(one.taken_by)] if one.taken_by else []
         parts.append("\n".join(lines))
     return "\n\n---\n\n".join(parts)
 

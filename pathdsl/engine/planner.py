@@ -102,7 +102,7 @@ class Planner:
         """
         for run, measure in map(self.read, requests):
             if measure.asked is not None:
-                vet(measure.asked, self.shape_of(run.task))
+                vet(measure.asked, self.shape_of(run.task), self.specs[run.task].routed)
         found: list[Plan] = []
         requests = [request for request in requests if request[1].asked is None]
         for (name, behind), wanted in self._by_rows(requests).items():
@@ -112,7 +112,7 @@ class Planner:
             for measure in dict.fromkeys(m for _, m in wanted):
                 _vet_answer(task, measure)
             spec = self.specs[name]
-            key = name, behind, tuple(wanted), spec.treated, spec.frozen
+            key = name, behind, tuple(wanted), spec.treated, (spec.frozen, spec.routed)
             plans = (self.kept or {}).get(key) or self._made(name, behind, task, wanted)
             if self.kept is not None:
                 self.kept[key] = plans
@@ -130,6 +130,7 @@ class Planner:
             wanted,
             own=self.specs[name].treated,
             frozen=self.specs[name].frozen,
+            routed=self.specs[name].routed,
             max_states=self.limits.max_states,
             max_copies=self.limits.max_copies,
             names=task.row_ids,

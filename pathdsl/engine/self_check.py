@@ -127,7 +127,7 @@ def prove_null_pair(plan: Plan, task: TaskData, adapter: Adapter, tolerance: flo
         name="null pair has no effect",
         error=_largest(errors),
         tolerance=tolerance,
-        compared=f"{len(plan.outputs)} runs on {rows} prompts, treated := reference",
+        compared=f"every run on {rows} prompts, treated := reference",
     )
 
 
@@ -166,8 +166,9 @@ def _without_more(plan: Plan, task: TaskData) -> tuple[Plan, ...]:
     if not requests:
         return ()
     return build_plans(
-        plan.shape, task.name, task.valid, position_mask(task), requests, frozen=plan.frozen
-    )
+        plan.shape, task.name, task.valid, position_mask(task), requests, frozen=plan.frozen,
+        routed=plan.routed,
+    )  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------------------
@@ -218,10 +219,11 @@ def _written(
         heads = adapter.write_each(layer, each.z).sum(-2)
         errors.append(_distance(heads, adapter.write(layer, each.z), task, rows))
         # A norm after attention is of the heads' sum.
-        total = adapter.behind(layer, "heads", total + each.written)
+        total = adapter.behind_attention(layer, total + each.written)
         if each.out is not None:
-            total = adapter.behind(layer, "mlp", total + each.out)
-            if not adapter.shape.normed_mlp:  # an MLP is its neurons and its output bias
+            total = adapter.behind_mlp(layer, total + each.out)
+            whole = adapter.shape.normed_mlp or adapter.shape.routes(layer)
+            if not whole:  # an MLP is its neurons and its output bias
                 hidden = adapter.mlp_hidden(layer, each.read)
                 parts = adapter.mlp_write(layer, hidden, torch.ones_like(hidden[..., :1]))
                 errors.append(_distance(parts, each.out, task, rows))
@@ -293,12 +295,13 @@ def _extreme_plans(planner: Planner, task: TaskData) -> tuple[Plan, ...]:
         position_mask(task),
         [(run, Measure(kind="logit", column=f"#{i}")) for run in runs for i in _read_ids(shape)],
         frozen=planner.specs[task.name].frozen,
+        routed=planner.specs[task.name].routed,
     )
 
 
 def _read_ids(shape: ModelShape) -> list[int]:
     """The tokens whose logits are compared."""
-    return sorted({0, shape.d_vocab - 1, shape.d_vocab // 2})
+    return sorted({0, shape.n_logits - 1, shape.n_logits // 2})
 
 
 def prove_cost(planner: Planner, task: TaskData, itemsize: int) -> float:

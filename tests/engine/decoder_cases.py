@@ -1,4 +1,4 @@
-"""Tiny random decoders with plain MLPs, GPT-Neo to MPT, and checks that hold for each of them."""
+"""Tiny random decoders, GPT-Neo to MPT and toy models, and checks that hold for each of them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pathdsl.engine.load.weights import load
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.self_check import prove
 from pathdsl.errors import EngineError
+from tests.engine import toy_cases
 from tests.engine.engine_cases import PAIRED, TASK
 from tests.engine.family_cases import Exact
 from tests.engine.tree_cases import open_case
@@ -41,6 +42,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
                "ffn_hidden_size": 12},
     "bloom": {"n_layer": 2, "n_head": 2},
     "mpt": {"max_seq_len": 12, "n_layers": 2, "n_heads": 2},
+    toy_cases.TOY: toy_cases.SMALL,
 }  # fmt: skip
 # family -> the module that writes heads to the stream, for hooks on the unmodified model
 WRITERS: Mapping[str, Callable[[Any, int], nn.Linear]] = {
@@ -51,11 +53,14 @@ WRITERS: Mapping[str, Callable[[Any, int], nn.Linear]] = {
     "falcon": lambda model, layer: model.transformer.h[layer].self_attention.dense,
     "bloom": lambda model, layer: model.transformer.h[layer].self_attention.dense,
     "mpt": lambda model, layer: model.transformer.blocks[layer].attn.out_proj,
+    toy_cases.TOY: lambda model, layer: model.blocks[layer].attn.o,
 }
 
 
 def make(family: str, attention: str = "eager", seed: int = 0, **options: object) -> Any:
     """A random model in float32 whose weights, biases and norms are far from their first values."""
+    if family == toy_cases.TOY:
+        return toy_cases.make("no_norm", seed, **options)
     settings: dict[str, Any] = {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 0}
     settings |= {"pad_token_id": None} if family != "opt" else {"pad_token_id": 1}
     settings |= {"mpt": {"d_model": 8}, "gptj": {}}.get(family, {"hidden_size": 8})

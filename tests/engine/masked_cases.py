@@ -88,7 +88,7 @@ path looks_back  = input@MASK-1 -[v: prev]-> heads ~> logits
 
 metric LD @MASK: logits = logit(answer) - logit(wrong)
 
-claim ahead: faithfulness(looks_ahead) >= 90%% at 95%% confidence
-claim back:  faithfulness(looks_back)  >= 50%% at 95%% confidence expect refuted
+claim ahead: faithfulness(looks_ahead, metric: LD) >= 90%% at 95%% confidence
+claim back:  faithfulness(looks_back, metric: LD)  >= 50%% at 95%% confidence expect refuted
 claim does:  accuracy(reference, answer: answer, metric: LD) >= 90%% at 95%% confidence
 """

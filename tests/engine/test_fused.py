@@ -21,18 +21,21 @@ from pathdsl.engine.load.weights import load
 from pathdsl.errors import LanguageError
 from pathdsl.plan.treated import TreatedSpec
 from tests import seeds as counts
-from tests.engine import decoder_cases, engine_cases, family_cases
+from tests.engine import decoder_cases, engine_cases, family_cases, toy_cases
 from tests.engine.engine_cases import REFERENCE, SPECS, all_runs, values
 from tests.engine.tree_cases import from_tree, open_case
 from tests.oracle.strategies import seeded_case
 
 BUILT = {
-    **{name: family_cases.make for name in family_cases.FAMILIES},
+    **{name: family_cases.make for name in family_cases.EVERY},
     **{name: decoder_cases.make for name in ("gpt_neox", "opt")},
     "falcon": lambda name: decoder_cases.make(name, "sdpa"),  # its attention is set once
 }
 FUSING = sorted(
-    name for name in BUILT if family_cases.FAMILIES.get(name, (name,))[0] not in ("gemma2",)
+    name
+    for name in BUILT
+    if family_cases.EVERY.get(name, (name,))[0]
+    not in ("gemma2", "gpt_oss", "granite_swa", "qwen3_5_text")
 )
 
 
@@ -97,11 +100,14 @@ def test_the_models_own_fused_forward(name: str, no_patterns: None) -> None:
 
 
 def test_which_models_fuse() -> None:
-    assert {kind for kind in FAMILIES if not fuses({"model_type": kind})} == {
-        "gpt_neo", "gptj", "gemma2", "bloom", "mpt"
+    assert {kind for kind in FAMILIES if not fuses({**toy_cases.SMALL, "model_type": kind})} == {
+        "gpt_neo", "gptj", "gemma2", "bloom", "mpt", "gpt_oss", "granite_swa",
+        "qwen3_5_text",
     }  # fmt: skip
     assert not fuses({"model_type": "gpt2", "reorder_and_upcast_attn": True})
     assert not fuses({"model_type": "falcon", "alibi": True})
+    for bent in ({"attn_scores_soft_cap": 2.0}, {"attn_coeff": 0.5}):
+        assert not fuses({**toy_cases.SMALL, "model_type": toy_cases.TOY, **bent})
     for name in BUILT:
         model = BUILT[name](name)
         adapter = adapter_for(model)

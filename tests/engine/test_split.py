@@ -24,7 +24,7 @@ from tests.engine.engine_cases import REFERENCE, SPECS, TASK, adapter_of, all_ru
 
 HOME = torch.device("cpu")
 CASES = {
-    **{name: family_cases.make for name in family_cases.FAMILIES},
+    **{name: family_cases.make for name in family_cases.EVERY},
     **{name: decoder_cases.make for name in decoder_cases.SMALL},
 }
 

@@ -17,7 +17,7 @@ from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.resolve.targets import Target
 from pathdsl.plan.runs import Action, Block
 from pathdsl.plan.treated import TreatedSpec
-from tests.engine import decoder_cases, family_cases
+from tests.engine import decoder_cases, family_cases, toy_cases
 from tests.engine.engine_cases import COLUMNS, REFERENCE, TASK, adapter_of, values
 from tests.engine.family_cases import Exact
 from tests.engine.under_cases import under
@@ -71,11 +71,21 @@ def neox() -> Family:
     )  # fmt: skip
 
 
+def toy() -> Family:
+    model: Any = toy_cases.make("attn_coeff").double()
+    return Family(
+        model=model, layers=model.blocks, writer=lambda b: b.attn.o, mlp=lambda b: b.mlp,
+        value=lambda b: (b.attn.v, 0, 3), inner=lambda b: b.mlp.down,
+    )  # fmt: skip
+
+
 FAMILIES: Mapping[str, Callable[[], Family]] = {
     "gpt2": gpt2,
     "llama": lambda: llama("llama"),
     "gemma2": lambda: llama("gemma2"),
+    "cohere": lambda: llama("cohere"),
     "gpt_neox": neox,
+    "toy": toy,
 }
 
 

@@ -20,7 +20,7 @@ from tests.oracle.cases import build_model
 GPT2 = "gpt2"
 NAMES = (
     GPT2, "gpt_neo", "gptj", "gpt_neox", "opt", "llama_biases", "mistral", "qwen3", "olmo", "olmo2",
-    "phi3", "gemma", "gemma2", "gemma3", "falcon", "bloom", "mpt",
+    "phi3", "gemma", "gemma2", "gemma3", "falcon", "bloom", "mpt", "granite", "cohere",
 )  # fmt: skip
 
 
@@ -129,7 +129,13 @@ class Trace:
     def added(self, write: Tensor, token: int) -> Tensor:
         """(tokens,): what a write adds to a token's logit under the norm's scale in this run."""
         normed = through(self.parts.final, write, scale_by_hand(self.parts.final, self.stream))
-        return normed @ self.model.lm_head.weight[token]
+        return normed @ self.model.lm_head.weight[token] * logit_scale(self.model)
+
+
+def logit_scale(model: Any) -> float:
+    """By what the model multiplies its logits."""
+    config = model.config
+    return float(getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0))
 
 
 def trace(name: str, model: Any, ids: Sequence[int]) -> Trace:
@@ -167,8 +173,9 @@ def trace(name: str, model: Any, ids: Sequence[int]) -> Trace:
         hook.remove()
     found.stream, found.middle = given["final in"], given["block 1 in"]
     found.writes["input"] = given["block 0 in"]
+    share = getattr(model.config, "residual_multiplier", 1.0)
     for layer, block in enumerate(parts.blocks):
-        found.writes[f"m{layer}"] = given[f"mlp {layer} out"]
+        found.writes[f"m{layer}"] = share * given[f"mlp {layer} out"]
         z, out = given[f"heads {layer} in"], parts.out(block)
         weight = out.weight if "Conv1D" in type(out).__name__ else out.weight.T
         size = len(weight) // heads
@@ -184,8 +191,8 @@ def trace(name: str, model: Any, ids: Sequence[int]) -> Trace:
             scale = scale_by_hand(norm, given[f"heads {layer} out"])
             writes = {key: through(norm, write, scale) for key, write in writes.items()}
             bias = through(norm, bias, scale)
-        found.writes |= writes
-        found.biases.append(bias)
+        found.writes |= {key: share * write for key, write in writes.items()}
+        found.biases.append(share * bias)
     return found
 
 
@@ -193,7 +200,7 @@ def uncapped(found: Trace) -> Tensor:
     """(tokens, vocabulary): the logits before any cap, from the stream and the model's modules."""
     with torch.no_grad():
         logits: Tensor = found.model.lm_head(found.parts.final(found.stream))
-    return logits
+    return logits * logit_scale(found.model)
 
 
 CAPS: Mapping[str, float] = {"gemma2": 3.0, "gemma3": 3.0}

@@ -151,12 +151,17 @@ def _plain_mlp(module: Any, activation: Function) -> Function:
 
 
 def modernbert(model: Any) -> Encoder:
-    """The parts of a ModernBertForMaskedLM."""
+    """The parts of a ModernBertForMaskedLM, or of its decoder."""
     config, body = model.config, model.model
+    causal = config.model_type == "modernbert-decoder"
     n_heads = config.num_attention_heads
     layers = []
     for number, block in enumerate(body.layers):
-        weight, bias = linear(block.attn.Wqkv)
+        if causal:
+            three = [linear(getattr(block.attn, f"{slot}_proj")) for slot in "qkv"]
+            weight, bias = (np.concatenate(part) for part in zip(*three, strict=True))
+        else:
+            weight, bias = linear(block.attn.Wqkv)
         size = len(weight) // 3
         parts = {s: slice(i * size, (i + 1) * size) for i, s in enumerate("qkv")}
         into = linear(block.mlp.Wi)
@@ -180,11 +185,14 @@ def modernbert(model: Any) -> Encoder:
                 hidden=hidden,
                 down=linear(block.mlp.Wo),
                 base=config.rope_parameters[kind]["rope_theta"],
-                window=config.local_attention // 2 if kind == "sliding_attention" else None,
+                window=config.local_attention // 2 - causal
+                if kind == "sliding_attention"
+                else None,
             )
         )
     tokens, first = _array(body.embeddings.tok_embeddings.weight), norm(body.embeddings.norm)
-    dense, decoder, inner = linear(model.head.dense), linear(model.decoder), norm(model.head.norm)
+    head = model.lm_head if causal else model.head
+    dense, decoder, inner = linear(head.dense), linear(model.decoder), norm(head.norm)
     final, act = norm(body.final_norm), ACTIVATIONS[config.classifier_activation]
 
     def last(x: Array, like: Array | None = None) -> Array:
@@ -193,6 +201,7 @@ def modernbert(model: Any) -> Encoder:
     return Encoder(
         env=Environment(n_layers=len(layers), n_heads=n_heads, rows=()),
         embedded=lambda ids: first(tokens[list(ids)]), layers=tuple(layers), last=last,
+        causal=causal,
     )  # fmt: skip
 
 
@@ -288,7 +297,8 @@ def opt(model: Any) -> Encoder:
 
 
 READERS: Mapping[str, Callable[[Any], Encoder]] = {
-    "modernbert": modernbert, "bert": bert, "roberta": roberta, "opt": opt
+    "modernbert": modernbert,
+    "modernbert-decoder": modernbert, "bert": bert, "roberta": roberta, "opt": opt
 }  # fmt: skip
 
 

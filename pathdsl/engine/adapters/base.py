@@ -28,7 +28,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -39,13 +39,11 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Slot
 
 __all__ = [
-    "SLOTS", "Adapter", "LayerValues", "Part", "Slot", "check_weights", "layers", "refuse",
+    "SLOTS", "Adapter", "LayerValues", "Slot", "check_weights", "layers", "refuse",
     "refuse_foreign", "visible",
 ]  # fmt: skip
 
 SLOTS: tuple[Slot, ...] = ("q", "k", "v")
-Part = Literal["heads", "mlp"]
-"""A part of a layer."""
 
 
 @runtime_checkable
@@ -183,11 +181,22 @@ class Adapter(Protocol):
         ...
 
     @abstractmethod
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """The pattern, (..., nq, nk) in the model's dtype; `mask` is True where a key is visible.
 
-        A query that sees no key at all (padding) gets a finite, meaningless row.
+        `sinks`, of families that have any: of each head, with as many axes as the scores. Without
+        them a query that sees no key at all (padding) gets a finite, meaningless row.
         """
+        ...
+
+    def gated(self, layer: int, q: Tensor, z: Tensor) -> Tensor:
+        """What heads write of what they mix, (..., nq, d_head), with the queries that it is for:
+        z itself but in families whose queries have a gate."""
+        ...
+
+    def sinks(self, layer: int, heads: Sequence[int] | None = None) -> Tensor | None:
+        """Of each head, (n_heads_selected,), a constant that its softmax counts as one key more,
+        whose value is 0; None for families without."""
         ...
 
     def mix(self, pattern: Tensor, v: Tensor) -> Tensor:
@@ -261,9 +270,14 @@ class Adapter(Protocol):
         ...
 
     @abstractmethod
-    def behind(self, layer: int, part: Part, total: Tensor) -> Tensor:
-        """The stream behind a part of a layer, (..., d) -> (..., d): the sum of the stream before
-        and what the part wrote, or its norm (`ModelShape.normed_stream`)."""
+    def behind_attention(self, layer: int, total: Tensor) -> Tensor:
+        """The stream behind attention, (..., d) -> (..., d): the sum of the stream before and what
+        attention wrote, or its norm (`ModelShape.normed_stream`)."""
+        ...
+
+    @abstractmethod
+    def behind_mlp(self, layer: int, total: Tensor) -> Tensor:
+        """The same behind the MLP, (..., d) -> (..., d)."""
         ...
 
     def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
@@ -354,10 +368,10 @@ def layers(
         )  # each (n_heads, rows, pos, d_head)
         z = adapter.attend(layer, q, k, v, places, valid)[0].permute(1, 2, 0, 3)
         written = adapter.attention_write(layer, z, noted)
-        middle = adapter.behind(layer, "heads", resid + written)
+        middle = adapter.behind_attention(layer, resid + written)
         read = resid if shape.parallel else middle
         out = adapter.mlp(layer, read, noted) if shape.has_mlp else None
-        resid = middle if out is None else adapter.behind(layer, "mlp", middle + out)
+        resid = middle if out is None else adapter.behind_mlp(layer, middle + out)
         yield LayerValues(
             layer=layer, inputs=(q, k, v), z=z, written=written, middle=middle, read=read, out=out,
             after=resid, noted=noted,

@@ -35,7 +35,7 @@ from transformers.activations import gelu
 from transformers.models.bert import modeling_bert
 from transformers.models.roberta import modeling_roberta
 
-from pathdsl.engine.adapters.base import Part, Slot
+from pathdsl.engine.adapters.base import Slot
 from pathdsl.engine.adapters.blocks import activate
 from pathdsl.engine.adapters.encoders import EncoderAdapter, encoder_shape
 from pathdsl.engine.adapters.norms import Scales
@@ -120,7 +120,7 @@ class _PostNorm(EncoderAdapter):
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q, k.transpose(-1, -2)) * self.shape.d_head**-0.5
 
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """The pattern in the model's dtype throughout; keys where `mask` is False get exactly 0."""
         return torch.softmax(scores.masked_fill(~mask, torch.finfo(scores.dtype).min), dim=-1)
 
@@ -140,11 +140,14 @@ class _PostNorm(EncoderAdapter):
         part: nn.Linear = self.blocks[layer].output.dense
         return part
 
-    def behind(self, layer: int, part: Part, total: Tensor) -> Tensor:
-        """The norm of the sum of the stream and what a part wrote, (..., d) -> (..., d)."""
-        block = self.blocks[layer]
-        norm = block.attention.output if part == "heads" else block.output
-        normed: Tensor = norm.LayerNorm(total)
+    def behind_attention(self, layer: int, total: Tensor) -> Tensor:
+        """The norm of the sum of the stream and what attention wrote, (..., d) -> (..., d)."""
+        normed: Tensor = self.blocks[layer].attention.output.LayerNorm(total)
+        return normed
+
+    def behind_mlp(self, layer: int, total: Tensor) -> Tensor:
+        """The norm of the sum of the stream and what the MLP wrote, (..., d) -> (..., d)."""
+        normed: Tensor = self.blocks[layer].output.LayerNorm(total)
         return normed
 
 

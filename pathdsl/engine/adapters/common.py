@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pathdsl.engine.adapters.base import Adapter, Part, check_weights, layers, visible
+from pathdsl.engine.adapters.base import Adapter, check_weights, layers, visible
 from pathdsl.engine.adapters.norms import Given, Scales, apply, linear_part
 from pathdsl.graph.model.shape import ModelShape
 
@@ -142,8 +142,18 @@ class CausalAdapter(Adapter):
             )  # a mask of three axes would fall back to an implementation that holds the scores
             return z, None
         scores = self.scores(layer, q, k)  # (n, rows, nq, nk)
-        pattern = self.softmax(scores if bias is None else scores + bias, mask)
-        return self.mix(pattern, v), (pattern if want_pattern else None)
+        sinks = self.sinks(layer)  # of all heads in order, which n is where there are any
+        each = None if sinks is None else sinks.view(-1, 1, 1, 1)
+        pattern = self.softmax(scores if bias is None else scores + bias, mask, each)
+        return self.gated(layer, q, self.mix(pattern, v)), (pattern if want_pattern else None)
+
+    def gated(self, layer: int, q: Tensor, z: Tensor) -> Tensor:
+        """z itself: there are no gates."""
+        return z
+
+    def sinks(self, layer: int, heads: Sequence[int] | None = None) -> Tensor | None:
+        """None: there are no sinks."""
+        return None
 
     # ---------------------------------------------------------------- what attention writes
 
@@ -187,8 +197,12 @@ class CausalAdapter(Adapter):
         weight: Tensor = self.model.get_input_embeddings().weight.detach()
         return weight
 
-    def behind(self, layer: int, part: Part, total: Tensor) -> Tensor:
-        """The stream behind a part: the sum as it is, without a norm of its own."""
+    def behind_attention(self, layer: int, total: Tensor) -> Tensor:
+        """The stream behind attention: the sum as it is, without a norm of its own."""
+        return total
+
+    def behind_mlp(self, layer: int, total: Tensor) -> Tensor:
+        """The stream behind the MLP: the sum as it is."""
         return total
 
     def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:

@@ -168,7 +168,7 @@ class FalconAdapter(BlockAdapter):
         bias = (slopes[:, None, None] * keys).to(self._dtype)
         return (bias / sqrt(self.shape.d_head)).unsqueeze(-2)
 
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
         hidden = torch.finfo(scores.dtype).min
         return torch.softmax(scores.masked_fill(~mask, hidden), dim=-1)

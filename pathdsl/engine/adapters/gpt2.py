@@ -153,7 +153,7 @@ class Gpt2Adapter(CausalAdapter):
             q, k = q.float(), k.float()
         return torch.matmul(q, k.transpose(-1, -2)) * self.blocks[layer].attn.scaling
 
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
         hidden = torch.finfo(scores.dtype).min
         return torch.softmax(scores.masked_fill(~mask, hidden), dim=-1).to(self._dtype)

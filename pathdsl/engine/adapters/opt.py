@@ -41,7 +41,7 @@ from transformers.models.opt.modeling_opt import (
     OPTModel,
 )
 
-from pathdsl.engine.adapters.base import Part, Slot, refuse
+from pathdsl.engine.adapters.base import Slot, refuse
 from pathdsl.engine.adapters.blocks import BlockAdapter, activate
 from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.engine.adapters.parts import check_parts, parts_of
@@ -143,14 +143,15 @@ class OptAdapter(BlockAdapter):
         before: Tensor = block.fc1(resid)
         return before, None
 
-    def behind(self, layer: int, part: Part, total: Tensor) -> Tensor:
-        """The stream behind a part, (..., d) -> (..., d): normed where norms come after parts."""
-        if not self.shape.normed_stream:
-            return total
-        block = self.blocks[layer]
-        norm = block.self_attn_layer_norm if part == "heads" else block.final_layer_norm
-        normed: Tensor = norm(total)
-        return normed
+    def behind_attention(self, layer: int, total: Tensor) -> Tensor:
+        """The stream behind attention, (..., d) -> (..., d): normed where norms come after it."""
+        norm = self.blocks[layer].self_attn_layer_norm
+        return norm(total) if self.shape.normed_stream else total
+
+    def behind_mlp(self, layer: int, total: Tensor) -> Tensor:
+        """The same behind the MLP, (..., d) -> (..., d)."""
+        norm = self.blocks[layer].final_layer_norm
+        return norm(total) if self.shape.normed_stream else total
 
     def mlp_activation(self, layer: int, before: Tensor) -> Tensor:
         """The activation."""

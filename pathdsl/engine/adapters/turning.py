@@ -56,6 +56,8 @@ class Rotation:
         kind = () if self._kinds is None else (self._kinds[layer],)
         tables = self._module(x, positions, *kind)
         cos, sin = (part.to(x.device).unsqueeze(-2) for part in tables)
+        if build.half_tables:
+            cos, sin = torch.cat((cos, cos), dim=-1), torch.cat((sin, sin), dim=-1)
         size = cos.shape[-1]
         if build.table_of_halves:
             cos, sin = (part[..., : size // 2].repeat_interleave(2, -1) for part in (cos, sin))
@@ -70,5 +72,6 @@ def _against(x: Tensor, neighbours: bool) -> Tensor:
     """Each entry's partner in the rotation, negative for the first of a pair."""
     if neighbours:
         return torch.stack((-x[..., 1::2], x[..., ::2]), dim=-1).flatten(-2)
-    first, second = x.split(x.shape[-1] // 2, dim=-1)
+    half = x.shape[-1] // 2
+    first, second = x[..., :half], x[..., half:]
     return torch.cat((-second, first), dim=-1)

@@ -158,7 +158,7 @@ def _towards(shape: ModelShape, asked: Attribution, n_pos: int) -> float:
     """Logits of the treated run and, for each step of the way, logits and their gradient, at every
     token; and the products with every sender's change."""
     logits = 1 + 2 * _nearer(asked.steps, asked.rule)
-    return logits * shape.d_model * shape.d_vocab + Layout(shape).n_edges() * shape.d_model
+    return logits * shape.d_model * shape.n_logits + Layout(shape).n_edges() * shape.d_model
 
 
 def _apart(shape: ModelShape, asked: Attribution, n_pos: int) -> float:
@@ -220,10 +220,10 @@ def attribution_cost(
     heads = shape.n_heads * shape.d_head
     stored = shape.n_groups * shape.d_head
     inputs = (heads + 2 * stored) * shape.d_model
-    mlp = (2 + int(shape.gated_mlp)) * shape.d_model * shape.d_mlp * int(shape.has_mlp)
+    mlp = (2 + int(shape.gated_mlp)) * shape.d_model * shape.mean_units * int(shape.has_mlp)
     layer = inputs + heads * shape.d_model + 2 * n_pos * heads + mlp
     layers = shape.n_layers * layer
-    plain = layers + shape.d_model * shape.d_vocab
+    plain = layers + shape.d_model * shape.n_logits
     record = ATTRIBUTIONS[asked.method]
     draws = 1 if asked.treated.how.constant or not record.effect else asked.treated.draws
     passes = PASSES[asked.method](shape, asked.steps, asked.rule)
@@ -257,7 +257,7 @@ def _taped(shape: ModelShape, n_pos: int) -> int:
     """Numbers a token that a tape keeps of one layer."""
     gated = 1 + int(shape.gated_mlp)
     tape = 4 * shape.d_model + 4 * shape.n_heads * shape.d_head
-    tape += gated * shape.d_mlp * int(shape.has_mlp)
+    tape += gated * shape.mean_units * int(shape.has_mlp)
     return tape + 4 * shape.n_heads * n_pos  # scores and pattern, forth and back
 
 
@@ -268,7 +268,9 @@ KEPT: dict[str, _Own] = {
         + 24 * shape.n_heads * n_pos
     ),
     # a tape beside that of the reference run, and logits
-    "eap_gp": lambda shape, asked, n_pos: shape.n_layers * _taped(shape, n_pos) + 4 * shape.d_vocab,
+    "eap_gp": lambda shape, asked, n_pos: (
+        shape.n_layers * _taped(shape, n_pos) + 4 * shape.n_logits
+    ),
 }
 """Numbers a token that a method of edges keeps beside the others."""
 

@@ -64,7 +64,7 @@ class _Goal:
         with torch.no_grad():
             *_, last = layers(chunk.adapter, side.input, chunk.lengths)
         self.row, self.pos = torch.nonzero(chunk.tape.valid, as_tuple=True)
-        step = max(VOCAB_CHUNK // chunk.adapter.shape.d_vocab, 1)
+        step = max(VOCAB_CHUNK // chunk.adapter.shape.n_logits, 1)
         self.parts = [slice(start, start + step) for start in range(0, len(self.row), step)]
         stream = last.after[self.row, self.pos]
         with torch.no_grad():

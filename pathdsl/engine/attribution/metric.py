@@ -172,7 +172,7 @@ class MetricAt:
     def _parts(self) -> list[slice]:
         """The tokens read, as many together as whose logits are in memory at once."""
         n = len(self.row)
-        size = max(VOCAB_CHUNK // self.adapter.shape.d_vocab, 1) if self.vocabulary else n
+        size = max(VOCAB_CHUNK // self.adapter.shape.n_logits, 1) if self.vocabulary else n
         return [slice(start, start + size) for start in range(0, n, max(size, 1))]
 
     def _tokens(self, stream: Tensor, part: slice) -> Tensor:

@@ -119,10 +119,18 @@ class Part:
 class MlpPart:
     """An MLP on the tape: what its activation reads, and what its hidden units write.
 
-    The derivative of the activation is taken once, and multiplied with any number of gradients.
+    The derivative of the activation is taken once, and multiplied with any number of gradients;
+    where hidden units are mixed, each gradient is carried back through it.
     """
 
     def __init__(self, adapter: Adapter, layer: int, read: Tensor, rules: Rules) -> None:
+        self._whole: Part | None = None
+        if adapter.shape.routes(layer):  # activations of experts are in it
+            self._whole = Part(lambda x: adapter.mlp(layer, x, rules.scales), read)
+            self.output = self._whole.output
+            return
+        self._activated: Part | None = None
+
         def before(x: Tensor) -> tuple[Tensor, ...]:
             found, gate = adapter.mlp_before(layer, x, rules.scales)
             return (found,) if gate is None else (found, gate)
@@ -133,11 +141,14 @@ class MlpPart:
         if rules.quotient:
             z = self._before.output
             slope = hidden / (z + torch.where(z < 0, -STABILISER, STABILISER))
+        elif adapter.shape.mixed_hidden:
+            slope, self._activated = hidden, activated
         else:
             (slope,) = activated.back(torch.ones_like(hidden))
         self._slopes: tuple[Tensor, ...] = (slope,)
+        self._gate: Tensor | None = None
         if len(self._before.outputs) > 1:
-            gate = self._before.outputs[1]
+            self._gate = gate = self._before.outputs[1]
             self._slopes = slope * gate, hidden
             hidden = hidden * gate
             if rules.quotient:
@@ -148,10 +159,15 @@ class MlpPart:
 
     def back(self, gradient: Tensor) -> Tensor:
         """The gradient at what the MLP reads, from one at what it writes or from a stack."""
+        if self._whole is not None:
+            return self._whole.back(gradient)[0]
         (at_hidden,) = self._after.back(gradient)
         first, *rest = self._slopes
         others = [at_hidden * slope for slope in rest]
-        return self._before.back(at_hidden.mul_(first), *others)[0]
+        if self._activated is None:
+            return self._before.back(at_hidden.mul_(first), *others)[0]
+        at_hidden = at_hidden if self._gate is None else at_hidden * self._gate
+        return self._before.back(*self._activated.back(at_hidden), *others)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,11 +287,13 @@ class TapeLayer:
         return scores if self._bias is None else scores + self._bias
 
     def _attended(self, q: Tensor, k: Tensor) -> Tensor:
-        scores = self.scores(q, k)
-        pattern, t = self.adapter.softmax(scores, self.mask), self.rules.temperature
+        scores, sinks = self.scores(q, k), self.adapter.sinks(self.layer)
+        each = None if sinks is None else sinks.view(-1, 1, 1, 1)
+        pattern, t = self.adapter.softmax(scores, self.mask, each), self.rules.temperature
         if t == 1.0:
             return pattern
-        return as_if(pattern, t * self.adapter.softmax(scores / t, self.mask))
+        each = None if each is None else each / t
+        return as_if(pattern, t * self.adapter.softmax(scores / t, self.mask, each))
 
     def hidden(self) -> Tensor:
         """The MLP's hidden units, (rows, pos, d_mlp)."""

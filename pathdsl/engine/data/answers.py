@@ -33,7 +33,7 @@ def with_branches(task: TaskData, encoder: Encoder) -> TaskData:
     longest: Sequence[Ids] = [(0,)] * task.n_rows
     if task.answers:
         longest = [max(ids, key=len) for ids in zip(*task.answers.values(), strict=True)]
-    words = {c: tuple(encoder.words(one) for one in ids) for c, ids in task.answers.items()}
+    words = {c: tuple(encoder.logits(one) for one in ids) for c, ids in task.answers.items()}
     return replace(
         task,
         whole=True,

@@ -7,14 +7,14 @@ times at most and then counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pathdsl.errors import DataError, Diagnostic, Severity, Span, errors_in
 from pathdsl.near import quoted
 from pathdsl.record import record
 
-__all__ = ["Cell", "DataFaults", "listed", "placed", "shown"]
+__all__ = ["Cell", "DataFaults", "listed", "shown"]
 
 _WRITTEN_OUT = 10
 _NAMED = 8
@@ -134,26 +134,6 @@ class DataFaults:
         """Raise DataError with everything found if there is an error among it."""
         if self:
             raise DataError(self.all)
-
-
-def placed(
-    found: Iterable[Diagnostic],
-    lines: Mapping[str, int],
-    path: str,
-    span: Span | None,
-    counted: str,
-) -> tuple[Diagnostic, ...]:
-    """The same faults with the line of the data file on which their row begins, and with a place.
-
-    `lines`: row id to line, from 1, of the file that is written as `path`; `counted`: what they
-    count, a line or a row. `span` is the place of faults that have none.
-    """
-    told = []
-    for one in found:
-        if one.row in lines:
-            one = replace(one, notes=(f"{counted} {lines[one.row]} of `{path}`", *one.notes))
-        told.append(one if one.span is not None else replace(one, span=span))
-    return tuple(told)
 
 
 def _named_rows(rows: Sequence[str]) -> str:

@@ -9,28 +9,20 @@ from it need no saying.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from pathdsl.engine.data.faults import Cell, DataFaults
-from pathdsl.engine.data.positions import PLACES, resolve_positions, row_positions
+from pathdsl.engine.data.given import PLACES, row_positions
+from pathdsl.engine.data.positions import resolve_positions
 from pathdsl.engine.data.repeats import numbered
 from pathdsl.engine.data.rows import Row
 from pathdsl.engine.data.tokens import Encoder, Prompt
 from pathdsl.plan.taskdata import Apart, TaskData
 from pathdsl.plan.treated import EVERY, TreatedSpec
 
-__all__ = ["free_columns", "own_places", "own_tokens", "places", "vet_places"]
-
-
-def free_columns(specs: Collection[TreatedSpec], fixed: Collection[str]) -> tuple[str, ...]:
-    """The columns that only means at named places read, whose prompts may be of any length.
-
-    `fixed`: those that are read otherwise, too.
-    """
-    aligned = {*fixed, *(one.column for one in specs if not one.placed)}
-    return tuple(dict.fromkeys(s.column for s in specs if s.placed and s.column not in aligned))
+__all__ = ["own_places", "own_tokens", "places", "vet_places"]
 
 
 def own_places(

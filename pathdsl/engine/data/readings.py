@@ -61,7 +61,7 @@ def vet_readings(
             if _all_one(texts, column, spec, prompts, encoder):
                 _note(cells[0], column, spec.data, encoder, faults)
         elif all(isinstance(item, str) and _DIGITS.match(item) for item in items):
-            in_range = max(int(str(item)) for item in items) < encoder.shape.d_vocab
+            in_range = max(int(str(item)) for item in items) < encoder.shape.n_logits
             if in_range and _all_one(rows, column, spec, prompts, encoder):
                 _note(cells[0], column, spec.data, encoder, faults)
 
@@ -313,7 +313,7 @@ def first_tokens(
 ) -> dict[str, tuple[tuple[str, int], ...]]:
     """The tokens of each column on the first row, as text and id."""
     return {
-        column: tuple(zip(encoder.words(ids[0]), ids[0], strict=True))
+        column: tuple(zip(encoder.logits(ids[0]), ids[0], strict=True))
         for column, ids in answers.items()
         if ids
     }

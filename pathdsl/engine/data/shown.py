@@ -12,7 +12,7 @@ from typing import Any
 
 from pathdsl.engine.data.chat import chat_of, chat_texts
 from pathdsl.engine.data.faults import DataFaults
-from pathdsl.engine.data.positions import SPAN_COLUMN, row_positions, spans_of
+from pathdsl.engine.data.given import SPAN_COLUMN, row_positions, spans_of
 from pathdsl.engine.data.rows import Row
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.data.tokens import Encoder, Prompt

@@ -10,7 +10,6 @@ No torch: the tokenizer is an object of `transformers`, passed in.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pathdsl.engine.data.cells import json_repair
@@ -18,6 +17,7 @@ from pathdsl.engine.data.faults import Cell, DataFaults, listed, shown
 from pathdsl.errors import Severity
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.near import quoted
+from pathdsl.record import record
 
 __all__ = ["Encoder", "Prompt", "special_ids", "special_tokens", "word_fits"]
 
@@ -26,7 +26,7 @@ Ids = tuple[int, ...]
 _SEVERAL = ("with `answers = whole` in the task an answer may have several tokens",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Prompt:
     """One prompt as tokens; `text` and `offsets` (character ranges) only where it was a text."""
 
@@ -96,9 +96,11 @@ class Encoder:
         texts: Collection[str] = (),
         generated: bool = False,
         around: str = "",
+        unread: bool = False,
     ) -> None:
         """`texts`: columns that are declared to be texts; `generated`: nobody wrote the rows.
 
+        `unread`: there may be a tokenizer, which is not at hand, so that nothing is said of texts.
         `around`: what stands around the prompts already, "" for what the tokenizer puts there.
         """
         self.tokenizer: Any = tokenizer
@@ -108,6 +110,7 @@ class Encoder:
         self.texts = texts
         self.generated = generated
         self.around = around
+        self.unread = unread
         self._adds = bos is None and not around  # whether the tokenizer adds its own tokens
         self._told_missing = False
         self._told_ids = False
@@ -164,7 +167,9 @@ class Encoder:
         (`bos` has no meaning for ids).
         """
         where = Cell(row=row, column=column)
-        if isinstance(value, str):
+        if value == "":
+            found: Prompt | None = Prompt(ids=())
+        elif isinstance(value, str):
             found = self._text(where, column, value)
         elif isinstance(value, list | tuple) and all(_whole(item) for item in value):
             self._kinds.add("ids")
@@ -228,20 +233,38 @@ class Encoder:
             )
         return Prompt(ids=tuple(ids), text=text, offsets=tuple((a, b) for a, b in offsets))
 
-    def _known(self, where: Cell, column: str, ids: Sequence[int]) -> bool:
-        strange = [i for i in ids if not 0 <= i < self.shape.d_vocab]
+    def _known(self, where: Cell, column: str, ids: Sequence[int], *, answer: bool = False) -> bool:
+        most = self.shape.n_logits if answer else self.shape.d_vocab
+        strange = [i for i in ids if not 0 <= i < most]
         if strange:
-            self.faults.add(
-                "PD332",
-                f"{where}: token id {strange[0]} is not in the vocabulary (0 to "
-                f"{self.shape.d_vocab - 1})",
-                row=where.row,
-                about=column,
+            what = (
+                f"there is no logit {strange[0]}: the model has {most} (0 to {most - 1})"
+                if answer and self.shape.d_vocab_out
+                else f"token id {strange[0]} is not in the vocabulary (0 to {most - 1})"
             )
+            self.faults.add("PD332", f"{where}: {what}", row=where.row, about=column)
         return not strange
 
+    def _is_no_token(self, where: Cell, column: str, items: Sequence[object]) -> bool:
+        """Note PD383 where an answer is a token and the model's logits are of something else."""
+        if not self.shape.d_vocab_out or self.tokenizer is None or not items:
+            return False
+        text = next((item for item in items if isinstance(item, str)), None)
+        if text is None:
+            return False
+        digits = text.isascii() and text.isdigit() and column not in self.texts
+        self.faults.add(
+            "PD383",
+            f"{where}: {quoted(text)} is a text, and the model's {self.shape.d_vocab_out} logits "
+            "are not those of its tokens",
+            row=where.row,
+            about=column,
+            advice=f"ids: [{column}]" if digits else f'{{"{column}": 0}}',
+        )
+        return True
+
     def _need_tokenizer(self, where: Cell, column: str = "", text: str = "") -> None:
-        if not self._told_missing:  # it is the same for every row
+        if not self._told_missing and not self.unread:  # it is the same for every row
             self._told_missing = True
             digits = text.isascii() and text.isdigit()
             self.faults.add(
@@ -261,7 +284,8 @@ class Encoder:
 
         `after`: for every text, the ids by which it continues the row's prompt (see `continued`);
         without it a text is tokenised alone. PD329 (type or empty list), PD332 (ids), PD333 (not
-        one token), PD342 (no tokenizer), PD354 (a Python list), PD357 (no continuation).
+        one token), PD342 (no tokenizer), PD354 (a Python list), PD357 (no continuation), PD383
+        (logits of something else than tokens).
         """
         where = Cell(row=row, column=column)
         items: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
@@ -274,6 +298,8 @@ class Encoder:
                 about=column,
             )
             return ()
+        if self._is_no_token(where, column, items):
+            return ()
         found: list[int] = []
         for item in items:
             if not isinstance(item, str):
@@ -282,7 +308,7 @@ class Encoder:
                 ids = self._one_token(where, column, item)
             else:
                 ids = self._continuing(where, column, item, after.get(item))
-            if not ids or not self._known(where, column, ids):
+            if not ids or not self._known(where, column, ids, answer=True):
                 return ()
             found += [one for one in ids if one not in found]
         return tuple(found)
@@ -326,7 +352,7 @@ class Encoder:
                     about=column, advice=repair,
                 )  # fmt: skip
                 return ()
-        return ids if ids and self._known(where, column, ids) else ()
+        return ids if ids and self._known(where, column, ids, answer=True) else ()
 
     def _no_answer(self, text: str, ids: Ids | None) -> str:
         """Why a text does not stand behind its prompt as an answer; "" where it does."""
@@ -435,6 +461,10 @@ class Encoder:
         if self.tokenizer is None:
             return tuple(str(one) for one in ids)
         return tuple(self._word(one) for one in ids)
+
+    def logits(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """What logits are of, for reports: tokens as text, or numbers where they are of others."""
+        return tuple(map(str, ids)) if self.shape.d_vocab_out else self.words(ids)
 
     def _word(self, one: int) -> str:
         """One token as text. SentencePiece's `▁` is a blank, which decoding it alone strips off."""

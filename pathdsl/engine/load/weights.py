@@ -34,6 +34,7 @@ from pathdsl.engine.load.devices import (
     no_placing,
 )
 from pathdsl.engine.load.files import (
+    TOKENIZER_FILES,
     check_file,
     check_size,
     folder_files,
@@ -42,7 +43,7 @@ from pathdsl.engine.load.files import (
     strangers,
     unreachable,
 )
-from pathdsl.engine.load.source import DTYPES, ModelSource, config_of, folder_of
+from pathdsl.engine.load.source import DTYPES, ModelSource, config_of, folder_of, vet_config
 from pathdsl.engine.load.tokenizer_file import read_otherwise
 from pathdsl.engine.load.versions import version_text, version_warning
 from pathdsl.errors import Diagnostic, EngineError, LanguageError, PathdslError
@@ -53,17 +54,15 @@ if TYPE_CHECKING:
     from pathdsl.engine.adapters import Adapter
 
 __all__ = [
-    "TOKENIZER_FILES",
     "LoadedModel",
     "fetch_config",
     "load",
     "load_tokenizer",
+    "quiet",
     "tokenizer_hash",
     "weight_files",
     "weight_hashes",
 ]
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,19 +104,20 @@ def load(
     import torch
     import transformers
 
-    from pathdsl.engine.adapters import adapter_for, fuses, implementation
+    from pathdsl.engine.adapters import adapter_for, announce, fuses, implementation
 
     if source.dtype not in DTYPES:
         raise LanguageError(source.fault("PD610", f"dtype `{source.dtype}` is not supported"))
     target = check_device(source, device)
     make_deterministic(target, threads)
     spread = device == AUTO
-    with _quiet():
+    with quiet():
         place, files = _files(source)
         held = sum(check_file(source, path) for path in files)
         check_size(source, held)
         config = config_of(source) or {}
         fused = fused and fuses(config)
+        announce(config)
         attention = implementation(config, fused=fused)
         model = _read_weights(source, place, files, target, attention, spread)
         _check_finite(source, model)
@@ -167,7 +167,7 @@ def weight_files(source: ModelSource) -> list[Path]:
     """The weight files of a model; raises what `load` raises where there are none."""
     if source.lies != "on the hub":
         return _files(source)[1]
-    with _quiet():
+    with quiet():
         return _files(source)[1]
 
 
@@ -196,7 +196,7 @@ def _is_small(model: Any) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bar, warning or report of the libraries; settings are put back afterwards."""
     import transformers
 
@@ -238,6 +238,7 @@ def _read_weights(
     import torch
     import transformers
 
+    mixed = vet_config(source, config_of(source) or {}).mixture is not None
     from pathdsl.engine.adapters import FAMILIES
 
     try:
@@ -252,6 +253,8 @@ def _read_weights(
             attn_implementation=attention,
             dtype=getattr(torch, source.dtype),
             output_loading_info=True,
+            # What transformers takes otherwise has no float64 on a CPU, and is an error there.
+            **({"experts_implementation": "eager"} if mixed else {}),
             **({"device_map": "auto"} if spread else {}),
         )
         kinds = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
@@ -372,7 +375,7 @@ def fetch_config(source: ModelSource) -> dict[str, object]:
     import transformers
 
     try:
-        with _quiet():
+        with quiet():
             config = transformers.AutoConfig.from_pretrained(
                 source.location, revision=source.revision or "main", trust_remote_code=False
             )
@@ -393,9 +396,12 @@ def load_tokenizer(source: ModelSource) -> Any | None:
         return None
     import transformers
 
+    from pathdsl.engine.adapters import announce
+
     place = source.location if folder is None else str(folder)
     try:
-        with _quiet():
+        announce(config_of(source))
+        with quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 place, revision=source.revision or "main", trust_remote_code=False
             )

@@ -26,6 +26,7 @@ from pathdsl.plan.steps import (
     NOTHING,
     OF_MLP,
     REFERENCE,
+    ROUTING,
     ActedHeadCopy,
     AttentionResid,
     Blend,
@@ -41,6 +42,7 @@ from pathdsl.plan.steps import (
     PlainResid,
     ScaleCopy,
     ValueCopy,
+    frozen_kinds,
 )
 
 MLP_TOKENS = 2048
@@ -133,17 +135,19 @@ class BatchExecution:
         return (part for part in parts.values() if part)
 
     def scales(self, kinds: Sequence[str], layer: int, masks: Sequence[int], to: Frozen) -> Given:
-        """The scales that a layer's norms are frozen to, at the tokens of each mask in turn.
+        """The scales that a layer's norms are frozen to, at the tokens of each mask in turn; and
+        the routing.
 
         Without norms that the family does not have.
         """
         found = {}
+        kinds = frozen_kinds(to, kinds)
         for kind in kinds:
             each = [self._scales(kind, layer, mask, to) for mask in masks]
             known = [scale for scale in each if scale is not None]
             if len(known) == len(each):
                 found[kind] = torch.cat(known)
-        return Given(scales=found)
+        return Given(scales=found, own_norms=[*kinds] == [ROUTING])
 
     def _scales(self, kind: str, layer: int, mask: int, to: Frozen) -> Tensor | None:
         blend = to.blend(kind) if isinstance(to, FrozenTo) else ((REFERENCE, mask),)
@@ -260,7 +264,7 @@ class BatchExecution:
             if whole is not None and (whole, "attn", step.layer) in self.plan.plain_need:
                 written = self.sources[whole].at(("attn", step.layer), need, self.sites)
                 total = self.at(step.previous, need) + written
-                self.values[number] = self.adapter.behind(step.layer, "heads", total)
+                self.values[number] = self.adapter.behind_attention(step.layer, total)
             else:
                 summed.append(number)
         for batch in portions(summed, lambda n: self.sites.count(self.plan.need[n])):
@@ -274,7 +278,7 @@ class BatchExecution:
                 previous = self.plan.steps[number]
                 assert isinstance(previous, AttentionResid)
                 total = self.at(previous.previous, self.plan.need[number]) + piece
-                self.values[number] = self.adapter.behind(step.layer, "heads", total)
+                self.values[number] = self.adapter.behind_attention(step.layer, total)
 
     def _heads_write(self, number: int) -> None:
         """What some heads of a layer write together, without the output bias."""
@@ -370,7 +374,7 @@ class BatchExecution:
         assert isinstance(step, MlpResid)
         out = self._blend(step.blend, need, lambda s, m: self._source(s, "mlp", step.layer, m))
         if step.previous != NOTHING:
-            out = self.adapter.behind(step.layer, "mlp", self.at(step.previous, need) + out)
+            out = self.adapter.behind_mlp(step.layer, self.at(step.previous, need) + out)
         self.values[number] = out
 
     def _split_mlp_resids(self, numbers: Sequence[int]) -> None:
@@ -398,7 +402,7 @@ class BatchExecution:
                         piece[slice(None) if here is None else here] += self._vector(copy)
                 if step.previous != NOTHING:
                     total = self.at(step.previous, need) + piece
-                    piece = self.adapter.behind(step.layer, "mlp", total)
+                    piece = self.adapter.behind_mlp(step.layer, total)
                 self.values[number] = piece
 
     def _mixed_hidden(self, number: int) -> Tensor:

@@ -141,7 +141,7 @@ def _token_values(
         if reference_final is None:
             raise ValueError("the plan lacks the reference run that a divergence compares with")
         reference = adapter.final_norm(execution.at(reference_final, output.positions))
-    size = max(VOCAB_CHUNK // plan.shape.d_vocab, 1)
+    size = max(VOCAB_CHUNK // plan.shape.n_logits, 1)
     parts: dict[Measure, list[np.ndarray]] = defaultdict(list)
     for start in range(0, len(rows), size):
         part = slice(start, start + size)

@@ -158,7 +158,7 @@ def copied(
         if mask not in known:
             ids = torch.from_numpy(prompts[rows + sites.start, sites.positions_of(mask)])
             stream = execution.at(read.step, mask)
-            size = max(_CHUNK // plan.shape.d_vocab, 1)
+            size = max(_CHUNK // plan.shape.n_logits, 1)
             parts = zip(stream.split(size), ids.split(size), strict=True)
             found = [_copies(adapter, measure, part, wanted) for part, wanted in parts]
             known[mask] = np.concatenate(found) if found else np.zeros(0)

@@ -12,7 +12,9 @@ __all__ = ["UnsupportedConfig", "divided", "integer", "rotary_positions", "rotat
 
 Config = Mapping[str, object]
 
-_ROTARY = ("default", "linear", "dynamic", "yarn", "llama3", "longrope", "su")
+_ROTARY = (
+    "default", "linear", "dynamic", "yarn", "llama3", "longrope", "su", "proportional",
+)  # fmt: skip
 
 
 class UnsupportedConfig(ValueError):

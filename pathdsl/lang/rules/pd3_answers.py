@@ -1,4 +1,4 @@
-"""Pages PD365 to PD367: answers of several tokens, read behind the prompt."""
+"""Pages PD365 to PD367 and PD383: answers of several tokens, and answers that are none."""
 
 from __future__ import annotations
 
@@ -49,5 +49,14 @@ PAGES: tuple[Page, ...] = (
         "tokens as a list of ids; write further answers into columns of their own.",
         failing=example(rows_text({"io": [" Mary", " John"]}), _WHOLE),
         passing=_PASSING,
+    ),
+    Page(
+        code="PD383",
+        name="answer-of-no-token",
+        summary="The logit of a token is asked for, and the model's logits are of something else.",
+        why="A classifier has a logit for each class, and a model of modular addition one for each "
+        "sum (`d_vocab_out`). Which of them a text means, the tokenizer does not know.",
+        repair="Give answers as numbers of logits, counted from 0.",
+        shown_by="tests/engine/test_toy_answers.py",
     ),
 )
