@@ -4,9 +4,9 @@
 
 A quantity of the same prompts is measured at twelve steps, half of its variance being of the
 prompt, and its true value at each step is known: `rises` from below the threshold to above it,
-`crosses` it back and forth, lies `at` it, `falls` below it at the end, or creeps through it,
-`slow`. Where it lies at the threshold, `> 0` never holds, and `>= 0` at every step. The table
-stands in docs/levels.md.
+`crosses` it back and forth, lies `at` it, `touches` it from above at the last step, `falls` below
+it there, or creeps through it, `slow`. What lies at the threshold satisfies `>= 0` and not `> 0`.
+The table stands in docs/levels.md.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ WORLDS: Mapping[str, tuple[float, ...]] = {
     "rises": (-1, -1, -1, -1, -0.5, 0.5, 1, 1, 1, 1, 1, 1),
     "crosses": (-1, 0.6, 0.6, -0.4, 0.5, -0.3, 0.3, -0.3, 0.4, 0.4, 0.4, 0.4),
     "at": (0,) * 12,
+    "touches": (-1, -1, -1, -1, 1, 1, 1, 1, 1, 1, 1, 0),
     "falls": (-1, -1, 0.5, 1, 1, 1, 1, 1, 1, 1, 0.5, -0.2),
     "slow": (-0.3, -0.25, -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.25),
 }
@@ -114,7 +115,8 @@ def emergences(
     rows: Rows = []
     for population, n in cases:
         for world in worlds:
-            for relation in (">", ">=") if world == "at" else (">=",):
+            relations = {"at": (">", ">="), "touches": (">",)}.get(world, (">=",))
+            for relation in relations:
                 truth = truth_of(WORLDS[world], relation)
                 at = len(STEPS) if truth is None else STEPS.index(truth)
                 early = late = exact = width = 0

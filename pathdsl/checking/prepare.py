@@ -310,16 +310,16 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
     limits = options.limits or Limits()
     sources = _sources(program, options)
     shapes = _shapes(sources)
+    shared = options.series.shared if options.series is not None and known is None else None
+    key = shared.key(sources, shapes) if shared is not None else None
+    if shared is not None and key in shared.found:
+        return replace(shared.found[key], sources=sources)
     resolver = _resolver(program, shapes, limits)
     if options.book is not None:
         options.book.objects["sets"] = resolver.sets  # for the next check of this process
     faults = _graph_faults(program, shapes, limits.max_states)
     if errors_in(faults):
         raise PathdslError(faults)
-    shared = options.series.shared if options.series is not None and known is None else None
-    key = shared.key(sources, shapes) if shared is not None else None
-    if shared is not None and key in shared.found:
-        return replace(shared.found[key], sources=sources)
     first, *more = sources
     tasks = [written(program, task) for task in program.tasks.values()]
     tokenizers = {

@@ -118,3 +118,26 @@ def test_the_order_of_edges_counts_for_a_ranking(more: Path, capsys: Capture) ->
     git(more, "commit", "-q", "-a", "-m", "A ranking")
     (more / "s.json").write_text(scores(input__logits=2.0))
     assert changes(capsys, 1) == [("changed", "claim area", "measures something else")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        ("<= 500", "<= 900", "weaker"), ("<= 500", "<= 300", "noted"),
+        ("<= 500", "< 500", "changed"), ("emerges(", "(", "changed"),
+    ],
+)  # fmt: skip
+def test_when_something_emerges(
+    before: str, after: str, kind: str, folder: Path, capsys: Capture
+) -> None:
+    claim = "claim early: emerges(faithfulness(nodes, metric: LD) > 0) <= 500 at 95% confidence\n"
+    (folder / "x.circuit").write_text(FILE + claim)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "Early")
+    changed = claim.replace(before, after)
+    if "emerges" not in changed:
+        changed = changed.replace(" <= 500", "").replace("> 0)", ") > 0").replace(": (", ": ")
+        changed = changed.replace("LD) )", "LD)")
+    (folder / "x.circuit").write_text(FILE + changed)
+    ((found, of, what),) = changes(capsys, int(kind != "noted"))
+    assert (found, of, what) == (kind, "claim early", "another emergence")
