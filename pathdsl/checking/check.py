@@ -20,6 +20,7 @@ from pathdsl.checking.lock.file import lock_beside, read_lock
 from pathdsl.checking.options import CheckOptions, UnknownName, is_in
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.prepare import prepare, with_graph
+from pathdsl.checking.said import keep_said
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, errors_in
 from pathdsl.graph.resolve.instances import members_of
 from pathdsl.lang.lint import lint_file, sort_diagnostics
@@ -45,7 +46,10 @@ def check_file(path: str, options: CheckOptions, text: str | None = None) -> Fil
     Raises UnknownName where `options.only` names a member of a loop that is not there.
     """
     started = time.monotonic()
-    return check_program(*lint_file(path, text, options.fence), options, started)
+    outcome = check_program(*lint_file(path, text, options.fence), options, started)
+    if text is None:  # a file as it stands, and no variant of it
+        keep_said(outcome, options.store)
+    return outcome
 
 
 def check_program(
@@ -117,7 +121,6 @@ class _Check:
         from pathdsl.checking.methodology import methodology
         from pathdsl.checking.norms import beside, other_modes
         from pathdsl.checking.presence import check_presence
-        from pathdsl.checking.said import keep_said
         from pathdsl.checking.sampling import few_rows, shared_rows
         from pathdsl.engine.several import SeveralSessions
         from pathdsl.score.judge import judge
@@ -187,7 +190,7 @@ class _Check:
         self.faults += few_rows(program, judgement.claims, tasks)
         claimed, large = claimed_sets(program, resolver, judgement.claims)
         self.faults += large
-        outcome = FileOutcome(
+        return FileOutcome(
             path=self.path,
             program=program,
             diagnostics=tuple(sort_diagnostics(self.faults, first=self.path)),
@@ -209,8 +212,6 @@ class _Check:
             declared_claims=_declared_claims(program, resolver),
             seconds=time.monotonic() - self.started,
         )
-        keep_said(outcome, options.store)
-        return outcome
 
     def _choose(self, ready: Ready, machines: Machines) -> tuple[Ready, list[AnySession]]:
         """Rows by what plain runs do on them, those of whole tasks first; and what was run.
