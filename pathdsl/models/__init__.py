@@ -1,10 +1,11 @@
 """The models that ship with the package: `model m = bundled("induction-2l")`.
 
-All are `save_pretrained` folders of `GPT2LMHeadModel` with safetensors, loaded offline by
-`transformers`. Four are built by hand, so that their circuits are known by arithmetic and not by
-experiment; `pathdsl selftest` checks the checker against them. `ioi-mini` is
-trained and does indirect object identification, `ioi-mini-tuned` is its fine-tuned child,
-`reuse-mini` is trained on three tasks, with checkpoints, and `induction-mini` on induction.
+All are `save_pretrained` folders with safetensors, loaded offline by `transformers`: of
+`GPT2LMHeadModel`, but for `attention-mini`, which is a toy model. Four are built by hand, so that
+their circuits are known by arithmetic and not by experiment; `pathdsl selftest` checks the checker
+against them. `ioi-mini` is trained and does indirect object identification, `ioi-mini-tuned` is its
+fine-tuned child, `reuse-mini` is trained on three tasks, with checkpoints, `induction-mini` on
+induction, and `attention-mini`, without MLPs, on induction and docstrings.
 Standard library only.
 """
 
@@ -86,6 +87,12 @@ MODELS: tuple[BundledModel, ...] = (
         name="induction-mini",
         summary="trained: two layers, a previous-token head feeds induction heads, pairs of words",
         task="mini_induction",
+        hand_built=False,
+    ),
+    BundledModel(
+        name="attention-mini",
+        summary="trained, attention alone: three layers, induction and the arguments of docstrings",
+        task="mini_docstring",
         hand_built=False,
     ),
 )

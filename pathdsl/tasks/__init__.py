@@ -32,7 +32,7 @@ ENTRY_POINTS = "pathdsl.tasks"
 BUNDLED = (
     "ioi", "mini_ioi", "induction", "frac_prevs", "balance", "two_hop", "ioi_shifted", "ioi_extra",
     "colored_objects", "greater_than", "docstring", "gendered_pronoun", "repeated_tokens", "facts",
-    "mini_colored_objects", "mini_greater_than", "mini_induction",
+    "mini_colored_objects", "mini_greater_than", "mini_induction", "mini_docstring",
 )  # fmt: skip
 
 

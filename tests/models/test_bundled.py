@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel, TokenizersBackend
 
+from pathdsl.engine.toy.model import ToyModel
 from pathdsl.models import DATA, MODELS, bundled, names, truth
-from pathdsl.models.build import induction_mini
+from pathdsl.models.build import attention_mini, attention_mini_card, induction_mini
 from pathdsl.models.build.ioi_mini import accuracy, build_tokenizer, story
 from pathdsl.models.build.ioi_mini_tuned import sentence, tune
 from pathdsl.models.build.reuse_mini import CHECKPOINTS
@@ -36,14 +39,18 @@ def ioi_mini() -> tuple[GPT2LMHeadModel, TokenizersBackend]:
 def test_folders_hold_what_they_should(model) -> None:
     folder = bundled(model.name)
     files = {path.name for path in folder.iterdir()}
-    assert {"config.json", "generation_config.json", "model.safetensors", "MODEL_CARD.md"} <= files
+    assert {"config.json", "model.safetensors", "MODEL_CARD.md"} <= files
     assert ("truth.json" in files) is model.hand_built
     assert ("tokenizer.json" in files) is not model.hand_built
     assert not {path.suffix for path in folder.iterdir()} & {".bin", ".pt", ".pkl", ".py"}
+    assert get(model.task).name == model.task
     config = json.loads((folder / "config.json").read_text())
+    if model.name == "attention-mini":
+        assert config["model_type"] == "pathdsl_toy" and config["attn_only"]
+        return
+    assert "generation_config.json" in files
     assert config["architectures"] == ["GPT2LMHeadModel"]
     assert config["resid_pdrop"] == config["attn_pdrop"] == config["embd_pdrop"] == 0
-    assert get(model.task).name == model.task
 
 
 def test_registry_names_every_folder_and_no_other() -> None:
@@ -120,6 +127,7 @@ def test_tokenizer_of_the_folder_is_the_scripts() -> None:
         ("ioi-mini", build_tokenizer),
         ("reuse-mini", reuse_tokenizer),
         ("induction-mini", induction_mini.build_tokenizer),
+        ("attention-mini", attention_mini.build_tokenizer),
     ],
 )
 def test_tokenizers_are_saved_as_they_ship(name: str, build, tmp_path: Path) -> None:
@@ -179,3 +187,59 @@ def test_training_of_induction_mini_has_no_pair_that_is_held_out() -> None:
         assert len({word for part in {*parts} for word in part}) == sum(map(len, {*parts}))
         again += len(pairs) - len({*pairs})
     assert again > 500
+
+
+@cache
+def of_attention_mini() -> tuple[ToyModel, TokenizersBackend]:
+    folder = bundled("attention-mini")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return model, AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+@pytest.mark.parametrize("task", attention_mini.TASKS)
+def test_attention_mini_does_both_tasks_on_what_was_held_out(task: str, split: str) -> None:
+    model, tokenizer = of_attention_mini()
+    assert attention_mini.accuracy(model, tokenizer, task, split, 300) >= 0.96
+
+
+def test_attention_mini_is_small_and_has_no_mlps() -> None:
+    sizes = [path.stat().st_size for path in bundled("attention-mini").iterdir()]
+    assert sum(sizes) < 200_000
+    assert not any("mlp" in name for name, _ in of_attention_mini()[0].named_parameters())
+
+
+@pytest.mark.parametrize("task", attention_mini.TASKS)
+def test_the_card_of_attention_mini_is_what_is_measured(task: str) -> None:
+    of = attention_mini_card.Measured(*of_attention_mini(), task)
+    card = (bundled("attention-mini") / "MODEL_CARD.md").read_text(encoding="utf-8")
+    column = attention_mini_card.PAIRED[task][0]
+    looks, losses = next(iter(of.looks().values())), of.losses(column)
+    lines = [line for line in card.split(f"`{task}`:")[1].splitlines() if line.startswith("| a")]
+    header = card.split(f"`{task}`:")[1].split("| head | ")[1].split(" |\n")[0].split(" | ")
+    at = header.index(column.removeprefix("prompt_"))
+    for line, look, loss in zip(lines, looks.flatten(), losses.flatten(), strict=False):
+        _, *cells = line.strip("| ").split(" | ")
+        assert abs(float(cells[0]) - look) < 0.01 and abs(float(cells[at]) - loss) < 0.02
+
+
+def test_training_of_attention_mini_describes_no_neighbours_that_are_held_out() -> None:
+    tokenizer = of_attention_mini()[1]
+    for index in range(200):
+        text = attention_mini.method(index)
+        (defined,) = re.findall(r"\(self, (.*)\):", text)
+        arguments, described = defined.split(", "), re.findall(r":param (\w+):", text)
+        assert not any(held_out(*pair) for pair in pairwise(arguments))
+        assert described in (arguments, arguments[1:]) and 4 <= len(arguments) <= 6
+        assert tokenizer.unk_token_id not in tokenizer(text).input_ids
+    ids, labels = attention_mini.of_docstrings(0, tokenizer)
+    rows, places = (labels != attention_mini.IGNORED).nonzero(as_tuple=True)
+    assert set(tokenizer.batch_decode(ids[rows, places - 1])) == {attention_mini.PARAM}
+    assert torch.equal(ids[rows, places], labels[rows, places])
+
+
+def test_a_step_of_the_training_of_attention_mini_is_repeated_bit_for_bit(tmp_path: Path) -> None:
+    one, two = (attention_mini.train(tmp_path / name, 2).state_dict() for name in "ab")
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in "ab"]
+    assert weights[0] == weights[1]

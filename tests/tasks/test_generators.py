@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from pathdsl import tasks
 from pathdsl.models import bundled
-from pathdsl.tasks import mini_colored_objects, mini_greater_than, mini_induction
+from pathdsl.tasks import mini_colored_objects, mini_docstring, mini_greater_than, mini_induction
 from pathdsl.tasks.base import Generator, Row
 from pathdsl.tasks.ioi import NAMES, OBJECTS, PLACES, TEMPLATES
 from pathdsl.tasks.mini_ioi import PATTERN_NAMES, UNSEEN_NAMES, pairs
@@ -28,7 +28,7 @@ GPT2 = SHARED / "models" / "gpt2-tokenizer"
 BUNDLED = (
     "ioi", "mini_ioi", "induction", "frac_prevs", "balance", "two_hop", "ioi_shifted", "ioi_extra",
     "colored_objects", "greater_than", "docstring", "gendered_pronoun", "repeated_tokens", "facts",
-    "mini_colored_objects", "mini_greater_than", "mini_induction",
+    "mini_colored_objects", "mini_greater_than", "mini_induction", "mini_docstring",
 )  # fmt: skip
 CASES = [
     (name, dict(arguments)) for name in BUNDLED for arguments in ({}, *tasks.get(name).examples)
@@ -230,6 +230,38 @@ def test_pairs_of_mini_induction_are_told_by_adjacency_alone(split: str, length:
         swapped = {a: places[2], places[2]: a}
         exchanged = [swapped.get(word, word) for word in line]
         assert row["prompt_exchanged"].split() == [*exchanged, a]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_docstrings_of_mini_docstring_go_on_with_what_stands_behind(split: str) -> None:
+    def read(prompt: str) -> tuple[list[str], list[str]]:
+        """The arguments of the definition, and those described."""
+        (defined,) = re.findall(r"\(self, (.*)\):", prompt)
+        return defined.split(", "), re.findall(r":param (\w+):", prompt)
+
+    orders = set()
+    for row in tasks.get("mini_docstring").rows(take=100, split=split):
+        defined, described = read(row["prompt"])
+        at = defined.index(_at(row, "C_DEF"))
+        a, b, c, s = defined[at - 2 : at + 2]
+        assert described == [a, b] == [_at(row, "A_DOC"), _at(row, "B_DOC")]
+        assert [_at(row, f"{name}_DEF") for name in "ABCS"] == [a, b, c, s]
+        assert [row[column].strip() for column in ("a", "b", "answer", "wrong")] == [a, b, c, s]
+        assert _at(row, "COMMA") == "," and row["spans"]["COMMA"][0] == row["spans"]["B_DEF"][1]
+        assert all(mini_induction.held_out(*x) is (split == "test") for x in pairwise(defined))
+        words = re.findall(r"\w+", row["prompt"])
+        assert len(words) - len({*words}) == 4  # A and B, and `param` thrice
+        other, of_other = read(row["prompt_random"])
+        assert of_other == other[at - 2 : at] and not {*defined} & {*other}
+        swap = {b: c, c: b}
+        order, exchanged = ([of.get(word, word) for word in defined] for of in (swap, {c: s, s: c}))
+        assert read(row["prompt_next"]) == (defined, [b, c])
+        assert read(row["prompt_order"]) == (order, [a, b])
+        assert read(row["prompt_exchanged"]) == (exchanged, [a, b])
+        assert order[order.index(b) + 1] == exchanged[exchanged.index(b) + 1] == s
+        assert {*defined, *other} <= {*mini_docstring.WORDS}
+        orders.add(at)
+    assert len(orders) == 2
 
 
 def _at(row: Row, name: str) -> str:

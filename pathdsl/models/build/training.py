@@ -73,7 +73,7 @@ def rotating_positions(model: GPT2LMHeadModel) -> None:
         model.transformer.wpe.weight.copy_(0.112 * torch.cat([angles.sin(), angles.cos()], 1))
 
 
-def optimizer_of(model: GPT2LMHeadModel, rate: float) -> torch.optim.Optimizer:
+def optimizer_of(model: torch.nn.Module, rate: float) -> torch.optim.Optimizer:
     """AdamW; matrices decay, biases and gains do not."""
     decayed = [p for p in model.parameters() if p.dim() > 1]
     plain = [p for p in model.parameters() if p.dim() <= 1]
@@ -82,7 +82,7 @@ def optimizer_of(model: GPT2LMHeadModel, rate: float) -> torch.optim.Optimizer:
 
 
 def descend(
-    model: GPT2LMHeadModel, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float
 ) -> None:
     """One step down the loss at a learning rate, with the gradient's norm at most 1."""
     optimizer.zero_grad()
