@@ -12,7 +12,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from pathdsl.cli import main as cli
 from pathdsl.engine.load import resembling
-from pathdsl.graph.model.shape import SHAPES
+from pathdsl.graph.model.families import SHAPES
 from pathdsl.report.text.doctor import RESEMBLES
 
 Capture = pytest.CaptureFixture[str]

@@ -21,7 +21,7 @@ from pathdsl.engine.load.source import ModelSource, vet_config
 from pathdsl.engine.self_check import prove_null_pair
 from pathdsl.errors import LanguageError
 from pathdsl.graph.model.builds import BUILDS
-from pathdsl.graph.model.shape import SHAPES
+from pathdsl.graph.model.families import SHAPES
 from pathdsl.graph.paths.pathset import FULL
 from tests.engine import test_adapter_llama as llama
 from tests.engine import test_families_tree as tree

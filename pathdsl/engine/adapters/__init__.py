@@ -49,7 +49,7 @@ class Family:
 
 _MASKED = "AutoModelForMaskedLM"
 
-# By the model_type of the config, as in `pathdsl.graph.model.shape.SHAPES`.
+# By the model_type of the config, as in `pathdsl.graph.model.families.SHAPES`.
 FAMILIES: dict[str, Family] = {
     "gpt2": Family(module="gpt2", adapter="Gpt2Adapter", fuses=True),
     "gpt_neo": Family(module="gptneo", adapter="GptNeoAdapter", fuses=False),

@@ -36,7 +36,7 @@ from pathdsl.engine.adapters.blocks import activate
 from pathdsl.engine.adapters.common import CausalAdapter
 from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.engine.adapters.parts import check_parts, parts_of
-from pathdsl.graph.model.shape import gpt2_shape
+from pathdsl.graph.model.decoders import gpt2_shape
 
 __all__ = ["Gpt2Adapter"]
 

@@ -16,7 +16,8 @@ from torch import nn
 from pathdsl.engine.adapters.base import refuse
 from pathdsl.engine.adapters.parts import check_parts
 from pathdsl.graph.model.builds import Build
-from pathdsl.graph.model.shape import SHAPES, ModelShape
+from pathdsl.graph.model.families import SHAPES
+from pathdsl.graph.model.shape import ModelShape
 
 __all__ = ["check_modules", "class_of", "shape_of_model"]
 

@@ -36,7 +36,7 @@ from pathdsl.engine.toy.model import (
     rotated,
     shares,
 )
-from pathdsl.graph.model.shape import toy_shape
+from pathdsl.graph.model.families import toy_shape
 from pathdsl.graph.model.toy import ToySpec
 
 __all__ = ["ToyAdapter"]

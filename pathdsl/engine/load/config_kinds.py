@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
-from pathdsl.graph.model.shape import BY_LAYER
+from pathdsl.graph.model.families import BY_LAYER
 from pathdsl.limits import LAYERS, SIZE
 
 __all__ = ["unusable"]

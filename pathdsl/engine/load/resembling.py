@@ -23,7 +23,7 @@ from typing import Any
 from torch import nn
 
 from pathdsl.graph.model.builds import BUILDS
-from pathdsl.graph.model.shape import SHAPES
+from pathdsl.graph.model.families import SHAPES
 
 __all__ = ["Resemblance", "resemblance"]
 

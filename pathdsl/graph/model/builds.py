@@ -3,7 +3,7 @@
 A decoder with rotary positions whose layers add what attention writes to the residual stream and
 then what an MLP writes. Families of `transformers` differ in which norms there are and where, in
 the names of modules and of config fields, in windows, rotations, scales and caps. All of that is
-said here, once for a family, and read by `pathdsl.graph.model.shape` and by
+said here, once for a family, and read by `pathdsl.graph.model.decoders` and by
 `pathdsl.engine.adapters.llama`. A family that needs no more than that is one entry of `BUILDS`:
 what Llama is, and what differs. No torch.
 
