@@ -116,6 +116,7 @@ class _Check:
         from pathdsl.checking.methodology import methodology
         from pathdsl.checking.norms import beside, other_modes
         from pathdsl.checking.presence import check_presence
+        from pathdsl.checking.said import keep_said
         from pathdsl.checking.sampling import few_rows, shared_rows
         from pathdsl.engine.several import SeveralSessions
         from pathdsl.score.judge import judge
@@ -180,7 +181,7 @@ class _Check:
         self.faults += few_rows(program, judgement.claims, tasks)
         claimed, large = claimed_sets(program, resolver, judgement.claims)
         self.faults += large
-        return FileOutcome(
+        outcome = FileOutcome(
             path=self.path,
             program=program,
             diagnostics=tuple(sort_diagnostics(self.faults, first=self.path)),
@@ -202,6 +203,8 @@ class _Check:
             declared_claims=_declared_claims(program, resolver),
             seconds=time.monotonic() - self.started,
         )
+        keep_said(outcome, options.store)
+        return outcome
 
     def _choose(self, ready: Ready, machines: Machines) -> tuple[Ready, list[AnySession]]:
         """Rows by what plain runs do on them, those of whole tasks first; and what was run.

@@ -338,6 +338,7 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
             data.specs,
             limits,
             {task: graph.shape for task, graph in resolver.others.items()},
+            {} if shared is not None else None,
         ),
         warnings=(*faults, *data.warnings),
     )

@@ -240,7 +240,7 @@ class Recall:
     def _of(self, task: str, behind: str = "") -> TaskKeys:
         if (task, behind) not in self._tasks:
             spec, rows = self.planner.specs[task], self.planner.tasks[task].branch(behind)
-            keys = TaskKeys(self._setting, rows, spec.layernorm, spec.treated)
+            keys = TaskKeys(self._setting, rows, spec.held, spec.treated)
             self._tasks[task, behind] = keys
         return self._tasks[task, behind]
 

@@ -127,7 +127,7 @@ def prove_null_pair(plan: Plan, task: TaskData, adapter: Adapter, tolerance: flo
         name="null pair has no effect",
         error=_largest(errors),
         tolerance=tolerance,
-        compared=f"{len(plan.outputs)} runs on {rows} prompts, treated := reference",
+        compared=f"every run on {rows} prompts, treated := reference",
     )
 
 
@@ -166,8 +166,9 @@ def _without_more(plan: Plan, task: TaskData) -> tuple[Plan, ...]:
     if not requests:
         return ()
     return build_plans(
-        plan.shape, task.name, task.valid, position_mask(task), requests, frozen=plan.frozen
-    )
+        plan.shape, task.name, task.valid, position_mask(task), requests, frozen=plan.frozen,
+        routed=plan.routed,
+    )  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------------------
@@ -221,7 +222,8 @@ def _written(
         total = adapter.behind_attention(layer, total + each.written)
         if each.out is not None:
             total = adapter.behind_mlp(layer, total + each.out)
-            if not adapter.shape.normed_mlp:  # an MLP is its neurons and its output bias
+            whole = adapter.shape.normed_mlp or adapter.shape.routes(layer)
+            if not whole:  # an MLP is its neurons and its output bias
                 hidden = adapter.mlp_hidden(layer, each.read)
                 parts = adapter.mlp_write(layer, hidden, torch.ones_like(hidden[..., :1]))
                 errors.append(_distance(parts, each.out, task, rows))
@@ -293,6 +295,7 @@ def _extreme_plans(planner: Planner, task: TaskData) -> tuple[Plan, ...]:
         position_mask(task),
         [(run, Measure(kind="logit", column=f"#{i}")) for run in runs for i in _read_ids(shape)],
         frozen=planner.specs[task.name].frozen,
+        routed=planner.specs[task.name].routed,
     )
 
 

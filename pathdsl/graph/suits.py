@@ -1,6 +1,6 @@
 """What a file asks for that has no meaning on the structure of its model, whatever the weights are.
 
-    structure_faults(program, shape, declarations, tasks)     [] or PD262, PD263, PD383
+    structure_faults(program, shape, declarations, tasks)     [] or PD257, PD262, PD263, PD383
 
 A logit is a sum of what components write only where nothing but a norm and a matrix stands between
 them, and a norm has one scale only where the stream itself is not normed. Where heads see later
@@ -19,7 +19,7 @@ from pathdsl.lang.program import Declaration, Program
 from pathdsl.lang.serving import field_word, fields_of
 from pathdsl.lang.signatures.calls import whole_answers
 from pathdsl.lang.signatures.measures import MEASURES
-from pathdsl.lang.signatures.norms import NORM_MODES
+from pathdsl.lang.signatures.norms import NORM_MODES, ROUTINGS
 from pathdsl.lang.walk import walk
 
 __all__ = ["no_frozen_norms", "structure_faults"]
@@ -34,10 +34,8 @@ def structure_faults(
     declarations: Iterable[Declaration],
     tasks: Collection[str] | None,
 ) -> Iterator[Diagnostic]:
-    """PD262, PD263, PD383 of a program's tasks (None: all), and of metrics among declarations."""
-    plain = shape.causal and not shape.normed_stream and not shape.prediction_head
-    if plain and not shape.d_vocab_out:
-        return
+    """PD257, PD262, PD263 and PD383 of a program's tasks (None: all), and of metrics among
+    declarations."""
     for name, task in program.tasks.items():
         if tasks is None or name in tasks:
             yield from _of_task(program, shape, task)
@@ -50,6 +48,20 @@ def structure_faults(
 
 def _of_task(program: Program, shape: ModelShape, task: ast.TaskDecl) -> Iterator[Diagnostic]:
     fields = fields_of(program, task)
+    routing = fields.get("routing")
+    if (
+        routing is not None
+        and shape.mixture is None
+        and ROUTINGS[field_word(program, task, "routing")].frozen
+    ):
+        yield Diagnostic(
+            code="PD257",
+            message=f"`{task.name.name}` has a frozen routing, and no MLP of its model "
+            f"(`{shape.family}`) is a mixture of experts",
+            span=routing.span,
+            label="nothing is routed",
+            help="leave `routing` out",
+        )
     norms, answers = fields.get("layernorm"), fields.get("answers")
     if (
         norms is not None
@@ -107,6 +119,8 @@ def _of_measure(program: Program, shape: ModelShape, call: ast.Call) -> Iterator
     why = ""
     if shape.normed_stream and (record.scaled or record.reads == "copy"):
         why = "norms of the stream stand between what a node writes and the logits"
+    elif shape.gated_heads and record.reads == "copy":
+        why = "a gate stands between a head's values and what it writes"
     elif shape.prediction_head and record.scaled:
         why = "layers stand between the final norm and the unembedding"
     if why:

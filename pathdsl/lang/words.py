@@ -244,6 +244,7 @@ _FIELDS_OF_TASK = {
     "cluster": ("rows of one value are no independent evidence", "cluster = pair"),
     "split_by": ("claims are also reported by its values", "split_by = template"),
     "layernorm": ("which scales norms have where paths meet", "layernorm = frozen"),
+    "routing": ("which experts a mixture has where paths meet", "routing = frozen"),
     "average": ("how ratios over prompts are formed", "average = ratio_of_means"),
     "bos": ("whether a beginning-of-sequence token is put in front", "bos = true"),
     "tokens": ("how the text of an answer becomes a token", "tokens = continued"),

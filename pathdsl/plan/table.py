@@ -66,6 +66,8 @@ class CopyTable:
     """Hash-consed steps of one task, shared by all runs that are added.
 
     `constant`: for each treated value whether it is no run; `places`: where it has values, a mask.
+    `frozen`: whether norms of mixed copies have the reference run's scales; `routed`: whether they
+    have its routing.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class CopyTable:
         places: Sequence[int] = (),
         *,
         frozen: bool = False,
+        routed: bool = False,
         max_states: int = MAX_STATES,
         max_copies: int = MAX_COPIES,
     ) -> None:
@@ -86,6 +89,7 @@ class CopyTable:
         self.constant = list(constant)
         self.places = list(places) or [TRUE] * len(self.constant)
         self.frozen = frozen
+        self.routed = routed
         self.max_states = max_states
         self.max_copies = max_copies
         self.steps: list[Step] = []

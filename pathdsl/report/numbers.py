@@ -12,7 +12,7 @@ from math import floor, isfinite, log10
 from pathdsl.graph.model.shape import ModelShape
 
 __all__ = [
-    "NOUGHT", "Pair", "apart", "digits", "distinct_prompts", "groups_text", "many",
+    "NOUGHT", "Pair", "apart", "digits", "distinct_prompts", "groups_text", "many", "mlps_text",
     "nothing_to_treat", "nought", "p_text", "pair", "plain", "replaced_text", "rows_text",
     "share_text", "shown", "size_text", "spread_words", "wanted_text",
 ]  # fmt: skip
@@ -174,6 +174,25 @@ def groups_text(shape: ModelShape) -> str:
         f"{shape.n_groups:,}, each read by {many(len(first), 'head')}: "
         f"kv0 is h[{first[0]}..{first[-1]}]"
     )
+
+
+def mlps_text(shape: ModelShape) -> str:
+    """The MLPs of a model: `of width 3,072`, `mixtures of 8 experts of width 20, 2 for a token`."""
+    if not shape.has_mlp:
+        return "none"
+    mixture = shape.mixture
+    if mixture is None:
+        return f"of width {shape.d_mlp:,}"
+    layers = [layer for layer, own in enumerate(mixture.layers) if own]
+    text = (
+        f"mixtures of {many(mixture.n_experts, 'expert')} of width {mixture.width:,}, "
+        f"{mixture.top:,} for a token"
+    )
+    if mixture.shared:
+        text += f", {mixture.shared:,} hidden units shared"
+    if len(layers) == shape.n_layers:
+        return text
+    return f"{text}, in layers {', '.join(map(str, layers))}; others of width {shape.d_mlp:,}"
 
 
 def size_text(count: float) -> str:

@@ -53,7 +53,11 @@ WARNED = {
 PLANNED = [pytest.param(path, marks=[pytest.mark.long] * (path in OF_HUNDREDS)) for path in FILES]
 
 
-def config_of(location: str) -> dict[str, object]:
+def config_of(source: ModelSource) -> dict[str, object]:
+    location = source.location
+    if source.kind == "folder":  # of another tokenizer, perhaps, in the place of which is GPT-2's
+        config = json.loads((Path(location) / "config.json").read_text())
+        return {**config, "d_vocab": max(config["d_vocab"], 50257)}
     assert location in CONFIGS, f"add what the config of {location} says"
     return {
         "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 50257,
@@ -62,13 +66,13 @@ def config_of(location: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def of_hub(program: Program) -> dict[str, ModelSource]:
-    """The models of a program that are on the hub, by their names in it."""
+def without_weights(program: Program) -> dict[str, ModelSource]:
+    """The models of a program that ship as a config or a hub id alone, by their names in it."""
     found = {name: source_of(program, model=decl) for name, decl in program.models.items()}
-    return {name: source for name, source in found.items() if source.kind == "hf"}
+    return {name: source for name, source in found.items() if source.kind != "bundled"}
 
 
-ON_HUB = [path for path in FILES if path.startswith("hypotheses/gpt2")]
+NOT_SHIPPED = [path for path in FILES if path.startswith(("hypotheses/gpt2", "hypotheses/attn"))]
 
 
 def with_weights(folder: Path, width: int = 2) -> None:
@@ -76,14 +80,21 @@ def with_weights(folder: Path, width: int = 2) -> None:
     torch = pytest.importorskip("torch")
     from transformers import GPT2Config, GPT2LMHeadModel
 
+    from pathdsl.engine.toy.model import ToyConfig, ToyModel
+
+    torch.manual_seed(0)
+    if json.loads((folder / "config.json").read_text())["model_type"] == "pathdsl_toy":
+        toy = ToyConfig.from_pretrained(folder)
+        toy.d_model, toy.d_head = width * toy.n_heads, width
+        ToyModel(toy).save_pretrained(folder)
+        return
     config = GPT2Config.from_pretrained(folder)
     config.n_embd = width * config.n_head
-    torch.manual_seed(0)
     GPT2LMHeadModel(config).save_pretrained(folder)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("path", ON_HUB)
+@pytest.mark.parametrize("path", NOT_SHIPPED)
 def test_on_random_weights_it_runs_to_its_verdicts(path: str, tmp_path: Path) -> None:
     program, _ = load_program(str(ROOT / path))
     asked = options(program, tmp_path)
@@ -96,14 +107,14 @@ def test_on_random_weights_it_runs_to_its_verdicts(path: str, tmp_path: Path) ->
 
 
 def options(program: Program, folder: Path) -> CheckOptions:
-    """Models of the hub as folders of config and tokenizer, and eight rows for them."""
+    """Models without weights as folders of config and tokenizer, and eight rows for them."""
     models = {}
-    for name, source in of_hub(program).items():
+    for name, source in without_weights(program).items():
         if not TOKENIZER.exists():
             pytest.skip("the GPT-2 tokenizer is not here")
         place = folder / name
         place.mkdir()
-        (place / "config.json").write_text(json.dumps(config_of(source.location)))
+        (place / "config.json").write_text(json.dumps(config_of(source)))
         (place / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
         for part in ("vocab.json", "merges.txt"):
             shutil.copyfile(TOKENIZER / part, place / part)
@@ -121,7 +132,8 @@ LARGEST = "hypotheses/gpt2_xl/factual_recall.circuit"
 def test_on_the_page_and_on_the_graph(path: str) -> None:
     text = (ROOT / path).read_text(encoding="utf-8")
     program, faults = lint_file(str(ROOT / path), text)
-    open_revisions = any(not source.revision for source in of_hub(program).values())
+    sources = without_weights(program).values()
+    open_revisions = any(one.kind == "hf" and not one.revision for one in sources)
     allowed = WARNED.get(path, set()) | ({"PD510"} if open_revisions else set())
     assert {fault.code for fault in faults} <= allowed, [fault.message for fault in faults]
     assert format_text(text, path) == text
@@ -129,7 +141,7 @@ def test_on_the_page_and_on_the_graph(path: str) -> None:
         source = source_of(program, model=decl)
         shape: ModelShape | None
         if source.kind == "hf":
-            shape = vet_config(source, config_of(source.location))
+            shape = vet_config(source, config_of(source))
         else:
             shape = shape_of(source)
         assert shape is not None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from pathdsl.cli import main as cli
 from pathdsl.engine.load import resembling
-from pathdsl.graph.model.shape import SHAPES
+from pathdsl.graph.model.families import SHAPES
 from pathdsl.report.text.doctor import RESEMBLES
 
 Capture = pytest.CaptureFixture[str]
@@ -22,11 +23,20 @@ SIZES = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _some_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that families added later change no answer."""
+def test_every_known_family_can_be_compared() -> None:
+    """Also those that are no part of `transformers`, which are none that another could be."""
+    mine = resembling.resemblance({"model_type": "mine", **SIZES, "rms_norm_eps": 1e-5})
+    helium = resembling.resemblance({"model_type": "helium"})
+    assert mine is not None and mine.nearest == "llama"
+    assert helium is not None and helium.nearest in CONFIG_MAPPING_NAMES
+
+
+@pytest.fixture
+def capsys(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Capture]:
+    """In a folder of its own, and with some known families: those added later change no answer."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(resembling, "SHAPES", {kind: SHAPES[kind] for kind in KNOWN})
+    yield capsys
 
 
 def told(capsys: Capture, config: Mapping[str, Any], code: str = "PD607") -> tuple[str, Any]:
@@ -58,6 +68,18 @@ def test_one_that_differs_in_modules(capsys: Capture) -> None:
     assert f"`model.layers.N.mlp.gate_proj` of `{near}` is missing" in found["modules"]
     assert "`final_logit_softcapping: 9.5`" in found["config"]
     assert "MLP.forward" in found["code"] and "Attention.forward" in found["code"]
+
+
+@pytest.mark.parametrize("field", ["num_hidden_layers", "num_attention_heads", "num_local_experts"])
+def test_counts_that_would_take_an_hour_to_build(capsys: Capture, field: str) -> None:
+    """They are not built: the config alone is compared, or another refusal comes first."""
+    folder = Path("model")
+    folder.mkdir()
+    config = {"model_type": "helium", **SIZES, field: 10**9}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert cli._run(["doctor", "./model", "--format", "json"], False) == 2
+    found = json.loads(capsys.readouterr().out)["resembles"]
+    assert found["nearest"] == "llama" and found["same"] is None
 
 
 def test_one_like_none(capsys: Capture) -> None:

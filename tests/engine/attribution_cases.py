@@ -30,6 +30,9 @@ MODELS: Mapping[str, Callable[[], Any]] = {
     "modernbert": lambda: encoder_cases.make("modernbert"),  # sees later positions, a head behind
     "bloom": lambda: decoder_cases.make("bloom"),  # a bias of scores by position
     "falcon": lambda: decoder_cases.make("falcon"),  # parallel, one key for all heads
+    # Sinks, and experts that no clamp bends, since differences cross where it does.
+    "gpt_oss": lambda: family_cases.make("gpt_oss", swiglu_limit=50.0),
+    "qwen2_moe": lambda: family_cases.make("qwen2_moe"),  # experts, one shared, and an MLP
     "toy_solu": lambda: toy_cases.make("solu", d_head=4),  # hidden units mixed, a norm
     "toy_solu_gated": lambda: toy_cases.make("solu_gated"),  # hidden units mixed and gated, no norm
     "toy_bent": lambda: toy_cases.make(

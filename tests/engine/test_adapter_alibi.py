@@ -130,7 +130,7 @@ def test_fixes_of_queries_and_keys_see_the_bias(family: str) -> None:
 # ------------------------------------------------------------------------------- the config
 
 BLOOM = {"model_type": "bloom", "n_embed": 8, "num_attention_heads": 2, "n_layer": 3,
-         "vocab_size": 5, "hidden_size": 64}  # fmt: skip
+         "vocab_size": 5}  # fmt: skip
 MPT = {"model_type": "mpt", "d_model": 8, "n_heads": 2, "n_layers": 3, "vocab_size": 5}
 SOURCE = ModelSource(kind="folder", location="x")
 
@@ -139,7 +139,11 @@ def test_shapes() -> None:
     shape = vet_config(SOURCE, {**BLOOM, "seq_length": 64})
     assert (shape.d_model, shape.n_heads, shape.n_layers, shape.d_mlp) == (8, 2, 3, 32)
     assert shape.n_positions == 64
+    assert vet_config(SOURCE, {**BLOOM, "hidden_size": 64}) == vet_config(SOURCE, BLOOM)
     assert vet_config(SOURCE, BLOOM).n_positions == 2048
+    other = {"hidden_size": 8, "n_head": 2, "num_hidden_layers": 3}
+    named = {"model_type": "bloom", "vocab_size": 5, **other}
+    assert vet_config(SOURCE, named) == vet_config(SOURCE, BLOOM)
     shape = vet_config(SOURCE, {**MPT, "max_seq_len": 64, "attn_config": None})
     assert (shape.d_model, shape.n_heads, shape.n_layers, shape.n_positions) == (8, 2, 3, 64)
 
@@ -157,7 +161,8 @@ def test_shapes() -> None:
         *(
             ({**MPT, "attn_config": changes}, next(iter(changes)))
             for changes in ({"alibi": False}, {"alibi_bias_max": 16}, {"qk_ln": True},
-                            {"prefix_lm": True}, {"attn_type": "multiquery_attention"})
+                            {"prefix_lm": True}, {"attn_type": "multiquery_attention"},
+                            {"rope": True})
         ),
     ],
 )  # fmt: skip
@@ -175,3 +180,9 @@ def test_options_of_a_loaded_model() -> None:
     model = cases.make("bloom")
     model.transformer.h[1].apply_residual_connection_post_layernorm = True
     assert cases.code_of(model) == "PD612"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_attention_with_a_bias_is_never_fused(family: str) -> None:
+    assert not adapter_for(cases.make(family), fused=True).fused
+    assert not adapter_for(cases.make("falcon", "sdpa", alibi=True), fused=True).fused

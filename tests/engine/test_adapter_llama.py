@@ -52,7 +52,10 @@ def test_padding_does_not_reach_real_positions(name: str) -> None:
     with torch.no_grad():
         one, two = (adapter.decomposed_forward(x, LENGTHS) for x in (ids, other))
         masked = adapter.model(input_ids=ids, attention_mask=REAL.long()).logits  # type: ignore[attr-defined]
-    assert torch.equal(one[REAL], two[REAL]) and torch.isfinite(one).all()
+    if adapter.shape.mixture is None:
+        assert torch.equal(one[REAL], two[REAL])
+    # Tokens of one expert share a product, and the number of its rows may move last bits.
+    assert torch.allclose(one[REAL], two[REAL], rtol=0, atol=1e-5) and torch.isfinite(one).all()
     assert (masked - one)[REAL].abs().max() < 2e-5
 
 

@@ -15,7 +15,7 @@ from pathdsl.engine.load.source import ModelSource, shape_of, vet_config
 from pathdsl.engine.load.weights import load
 from pathdsl.errors import LanguageError, PlanError
 from pathdsl.graph.check import check_graph
-from pathdsl.graph.model.shape import toy_shape
+from pathdsl.graph.model.families import toy_shape
 from pathdsl.graph.model.toy import TOY, toy_spec
 from tests.engine import decoder_cases as cases
 from tests.engine.attribution_cases import asked

@@ -22,7 +22,7 @@ from pathdsl.engine.load.weights import load
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.self_check import prove
 from pathdsl.errors import EngineError, LanguageError, PathdslError
-from pathdsl.graph.model.shape import SHAPES
+from pathdsl.graph.model.families import SHAPES
 from tests.engine import masked_cases
 from tests.engine.encoder_cases import SMALL, VARIANTS, VOCABULARY, make, some_ids, worst
 from tests.engine.engine_cases import PAIRED, TASK

@@ -21,7 +21,7 @@ from pathdsl.engine.load.source import ModelSource, vet_config
 from pathdsl.engine.self_check import prove_null_pair
 from pathdsl.errors import LanguageError
 from pathdsl.graph.model.builds import BUILDS
-from pathdsl.graph.model.shape import SHAPES
+from pathdsl.graph.model.families import SHAPES
 from pathdsl.graph.paths.pathset import FULL
 from tests.engine import test_adapter_llama as llama
 from tests.engine import test_families_tree as tree
@@ -86,6 +86,8 @@ def test_what_an_absent_field_means(kind: str) -> None:
     """A config that says the sizes alone means what it means to `transformers`."""
     least = {key: value for key, value in SMALL.items() if not key.endswith(("id", "value_heads"))}
     least |= {"num_attention_heads": 32, "hidden_size": 256}  # as many as absent groups are of
+    if kind == "qwen3_5_text":  # whose usual layers are no attention
+        least["layer_types"] = ["full_attention"] * least["num_hidden_layers"]
     config = AutoConfig.for_model(kind, **least).to_dict()
     assert SHAPES[kind]({"model_type": kind, **least}) == SHAPES[kind](config)
 
@@ -100,6 +102,7 @@ def test_what_an_absent_field_means(kind: str) -> None:
         ("ministral3", {"rope_parameters": {"rope_type": "default", "rope_theta": 9.0}},
          "no number `llama_4_scaling_beta`"),
         ("granite", {"num_key_value_heads": 3}, "do not share out"),
+        ("cohere", {"logit_scale": None}, "no number `logit_scale`"),
     ],
 )  # fmt: skip
 def test_configs_that_cannot_be(kind: str, changes: dict[str, object], text: str) -> None:

@@ -52,6 +52,7 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "mpt": ("mpt", {}),
     "mpt_clipped": ("mpt", {"attn_config": {"clip_qkv": 0.5, "softmax_scale": 0.9}}),
 }  # fmt: skip
+ALIKE = ("falcon_one_norm", "falcon_alibi_parallel", "mpt")  # what they have another has, too
 SEEDS = counts.CASES["decoders"].default
 
 
@@ -93,7 +94,9 @@ def same(found: np.ndarray, wanted: np.ndarray, text: str) -> None:
 
 
 @pytest.mark.parametrize("seeds", counts.chunks("decoders"))
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.long) if n in ALIKE else n for n in VARIANTS]
+)
 def test_engine_is_the_literal_tree(name: str, seeds: tuple[int, ...]) -> None:
     compared, moved = 0, 0
     with Exact(), torch.no_grad():

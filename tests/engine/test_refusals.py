@@ -137,10 +137,10 @@ def test_integers_in_the_weight_file(folder: Path) -> None:
         ({"model_type": "mamba2"}, ("`mamba2`", "supported model types: `gpt2`")),
         ({}, ("`unknown`",)),
         (
-            {"model_type": "mixtral", "num_local_experts": 8},
-            ("`mixtral` is a mixture of experts (`num_local_experts: 8`)", "one MLP"),
+            {"model_type": "jamba", "num_experts": 8},
+            ("`jamba` is a mixture of experts (`num_experts: 8`)", "one MLP", "`mixtral`"),
         ),
-        ({"model_type": "qwen3_moe", "num_experts": 128}, ("`num_experts: 128`",)),
+        ({"model_type": "glm4_moe", "num_experts": 128}, ("`num_experts: 128`",)),
         ({"model_type": "deepseek_v3", "n_routed_experts": 256}, ("mixture of experts",)),
         (
             {"model_type": "gemma3", "vision_config": {"a": 1},

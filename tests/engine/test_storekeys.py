@@ -366,7 +366,7 @@ def test_treated_values_and_tasks_have_no_field_that_keys_miss() -> None:
     not_read |= {"unchanged", "near_copies"}  # follow from the prompts
     not_read |= {"whole", "answer_tokens", "branches", "longest"}  # keys are of each branch's rows
     assert {f.name for f in fields(TaskData)} == data | not_read
-    spec = {"layernorm", "treated"}
+    spec = {"layernorm", "routing", "treated"}
     before_rows = {"name", "data", "reference", "positions", "cluster", "crossed", "bos", "average",
                    "filters", "span"}  # fmt: skip
     before_rows |= {"tokens", "answers", "chat"}  # what they decide are token ids, which are read

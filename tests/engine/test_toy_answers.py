@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pathdsl.graph.check import check_graph
-from pathdsl.graph.model.shape import toy_shape
+from pathdsl.graph.model.families import toy_shape
 from tests.cli.run import pathdsl
 from tests.engine.data_cases import SHAPE, TOKENIZER, both, faults_of, one_fault
 from tests.engine.toy_cases import SMALL, make

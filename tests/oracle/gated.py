@@ -2,7 +2,8 @@
 
 Knows rotations of type `default` of neighbours and of halves, grouped queries, sliding windows,
 norms of queries and keys, norms after attention and MLP, parallel blocks on one norm, MLPs without
-a gate, soft-capping, clipping, scales of embeddings, writes and logits, and fused projections.
+a gate, soft-capping, clipping, scales of embeddings, writes and logits, fused projections, sinks
+and mixtures of experts (`mixtures.py`).
 
 Source: the modelling files of `transformers` 5.
 """
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .graph import INPUT, Environment, PlaceNode
+from .mixtures import mixture
 from .tree import Array, Norm, _array
 
 Function = Callable[..., Array]
@@ -78,6 +80,10 @@ class Layer:
     angles: Array  # of a position, one for each pair that is turned
     pairs: Sequence[tuple[int, int]]
     window: int | None
+    sinks: Array | None  # (n_heads,)
+    turned_norm: Function  # of queries and keys that are rotated already
+    heat: Callable[[int], float]  # by what a query is multiplied
+    gate: tuple[Array, Array] | None  # (n_heads, d_head, d_model), (n_heads, d_head)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +105,8 @@ class Gated:
     residual: float  # scale of what heads write
     logit: float  # scale of logits
     growth: tuple[float, float] | None  # of queries with their position
+    norms: bool = True  # whether norms have the scales that they have on `like`
+    routing: bool = False  # whether experts are those that `like` is given
 
     @classmethod
     def of(cls, model: Any) -> Gated:
@@ -150,7 +158,8 @@ class Gated:
         for number, layer in enumerate(self.layers):
             if ("a", number, 0) in values:
                 written = self._attention(number, values)
-                other = None if like is None else self._attention(number, like)
+                held = like if self.norms else None
+                other = None if held is None else self._attention(number, held)
                 total = total + layer.after["a"](written, other)
             if ("m", number) in values:
                 total = total + values["m", number]
@@ -175,12 +184,14 @@ class Gated:
     ) -> Array:
         """A query head's query, key or value (d_head,)."""
         layer = self.layers[node[1]]
-        whole = layer.weight[slot] @ layer.before["a"](stream, like) + layer.bias[slot]
+        held = like if self.norms else None
+        normed = layer.before["a"](stream, held)
+        whole = layer.weight[slot] @ normed + layer.bias[slot]
+        norms = layer.head_norm.get(slot)
+        if norms and self.kind in ("olmo2", "olmo3", "olmoe"):
+            whole, norms = norms[0](whole), None
         if self.clip:
             whole = np.clip(whole, -self.clip, self.clip)
-        norms = layer.head_norm.get(slot)
-        if norms and self.kind in ("olmo2", "olmo3"):
-            whole, norms = norms[0](whole), None
         stored = len(whole) // self.size
         which = node[2] // (self.env.n_heads // stored)
         own = whole[which * self.size : (which + 1) * self.size]
@@ -196,29 +207,43 @@ class Gated:
         if slot == "q" and self.growth is not None:
             beta, original = self.growth  # in float32 in `transformers`
             turned = turned * float(1 + np.float32(beta) * np.log1p(np.float32(at // original)))
+        turned = layer.turned_norm(turned) * (layer.heat(at) if slot == "q" else 1.0)
+        if slot == "q" and layer.gate is not None:
+            gate = layer.gate[0][node[2]] @ normed + layer.gate[1][node[2]]
+            return np.concatenate([turned, gate])
         return turned
 
     def attend(self, node: PlaceNode, query: Array, keys: Array, values: Array) -> Array:
         """z (d_head,) of one query."""
+        query, gate = query[: self.size], query[self.size :]
+        values = values / (1 + np.exp(-gate)) if len(gate) else values
         scores = _capped(keys @ query / np.sqrt(self.scale), self.cap)
-        weights = np.exp(scores - scores.max())
-        return (weights / weights.sum()) @ values
+        sinks = self.layers[node[1]].sinks
+        most = scores.max() if sinks is None else max(scores.max(), sinks[node[2]])
+        weights = np.exp(scores - most)
+        beside = 0.0 if sinks is None else np.exp(sinks[node[2]] - most)
+        return (weights / (weights.sum() + beside)) @ values
 
     def mlp(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
         """What the MLP adds, after its own norm."""
         layer = self.layers[node[1]]
-        other = None if like is None else layer.mlp(layer.before["m"](like))
-        written = layer.mlp(layer.before["m"](stream, like))
+        held = like if self.norms else None
+        routed = layer.before["m"](like) if self.routing and like is not None else None
+        other = None if held is None else layer.mlp(layer.before["m"](held))
+        written = layer.mlp(layer.before["m"](stream, held), routed)
         return self.residual * layer.after["m"](written, other)
 
     def neuron(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
         """What one hidden unit adds; of models without a norm behind the MLP."""
         layer = self.layers[node[1]]
-        return self.residual * layer.neuron(node[2], layer.before["m"](stream, like))
+        return self.residual * layer.neuron(
+            node[2], layer.before["m"](stream, like if self.norms else None)
+        )
 
     def logits(self, stream: Array, like: Array | None = None) -> Array:
         """(d_vocab,) of the last stream."""
-        logits = self.unembedding @ self.final_norm(stream, like) + self.unembedding_bias
+        held = like if self.norms else None
+        logits = self.unembedding @ self.final_norm(stream, held) + self.unembedding_bias
         return _capped(self.logit * logits, self.last_cap)
 
 
@@ -233,7 +258,8 @@ def _norm_of(config: Any, module: Any) -> Function:
         shift = np.zeros(1) if module.bias is None else _array(module.bias)
         gain = _array(module.weight) + (1.0 if config.model_type == "nemotron" else 0.0)
         return Norm(gain=gain, shift=shift, epsilon=module.eps)
-    return _rms(module, 1.0 if config.model_type.startswith("gemma") else 0.0)
+    from_one = config.model_type.startswith("gemma") or config.model_type == "qwen3_5_text"
+    return _rms(module, 1.0 if from_one else 0.0)
 
 
 def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
@@ -247,17 +273,32 @@ def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
         modules = {slot: getattr(attention, f"{slot}_proj") for slot in "qkv"}
         weight = {slot: _array(part.weight) for slot, part in modules.items()}
         bias = {slot: _bias(part) for slot, part in modules.items()}
+    gate = None
+    if kind == "qwen3_5_text":
+        halves = weight["q"].reshape(config.num_attention_heads, 2, size, -1)
+        biases = bias["q"].reshape(config.num_attention_heads, 2, size)
+        weight["q"], bias["q"] = halves[:, 0].reshape(queries, -1), biases[:, 0].reshape(queries)
+        gate = halves[:, 1], biases[:, 1]
     around = _NORMS.get(kind, ("input_layernorm", None, "post_attention_layernorm", None))
     if _is_parallel(config):
         around = ("input_layernorm", None, "input_layernorm", None)
     norms = [_same if name is None else _norm_of(config, getattr(block, name)) for name in around]
     types = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
-    everywhere = kind in ("mistral", "phi3", "starcoder2", "ministral3")
+    everywhere = kind in ("mistral", "phi3", "starcoder2", "ministral3", "mixtral", "qwen3_moe")
     slides = everywhere or types[number] == "sliding_attention"
-    rotates = kind != "smollm3" or config.no_rope_layers[number]
+    rotates = kind not in ("smollm3", "llama4_text") or config.no_rope_layers[number]
     rotates = rotates and (kind != "cohere2" or slides)
     rotates = rotates and (kind != "exaone4" or slides or config.sliding_window is None)
     angles, pairs = _rotation(config, types[number], size)
+    if kind == "granite_swa":
+        rotates = bool(config.layer_rope_theta[number])
+        if rotates:
+            angles = config.layer_rope_theta[number] ** -(np.arange(0, size, 2) / size)
+    part = block.feed_forward if kind == "llama4_text" else block.mlp
+    if hasattr(part, "experts"):
+        mlp = mixture(config, part, lambda module: _mlp(module, config))
+    else:
+        mlp = _mlp(part, config)
     out = attention.dense if kind == "phi" else attention.o_proj
     return Layer(
         weight=weight,
@@ -267,11 +308,33 @@ def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
         head_norm={slot: _head_norms(config, attention, slot) for slot in "qk"},
         out=_array(out.weight),
         out_bias=_bias(out),
-        mlp=_mlp(block.mlp, config),
-        neuron=_neuron(block.mlp, config),
+        mlp=mlp,
+        neuron=_neuron(part, config),
         angles=angles if rotates else np.zeros(0),
         pairs=pairs if rotates else (),
         window=getattr(config, "sliding_window", None) if slides else None,
+        sinks=_array(attention.sinks) if hasattr(attention, "sinks") else None,
+        turned_norm=_unit(config) if hasattr(attention, "qk_norm") else _same,
+        heat=_heat(config) if kind == "llama4_text" and not rotates else lambda at: 1.0,
+        gate=gate,
+    )
+
+
+def _unit(config: Any) -> Function:
+    """A norm without a gain."""
+
+    def norm(x: Array, like: Array | None = None) -> Array:
+        return x / np.sqrt((x**2).mean() + config.rms_norm_eps)
+
+    return norm
+
+
+def _heat(config: Any) -> Callable[[int], float]:
+    """By what queries of a Llama 4 grow with their position."""
+    if not config.attn_temperature_tuning:
+        return lambda at: 1.0
+    return lambda at: float(
+        np.log1p(np.floor((at + 1) / config.floor_scale)) * config.attn_scale + 1
     )
 
 
@@ -288,7 +351,14 @@ def _rotation(config: Any, kind: str, size: int) -> tuple[Array, list[tuple[int,
     width = int(size * rope.get("partial_rotary_factor", 1.0))
     angles = rope["rope_theta"] ** -(np.arange(0, width, 2) / width)
     half = len(angles)
-    neighbours = config.model_type in ("cohere", "cohere2", "glm", "glm4", "ernie4_5")
+    neighbours = config.model_type in (
+        "cohere",
+        "cohere2",
+        "glm",
+        "glm4",
+        "ernie4_5",
+        "llama4_text",
+    )
     pairs = [(2 * i, 2 * i + 1) if neighbours else (i, i + half) for i in range(half)]
     return angles, pairs
 
@@ -346,7 +416,7 @@ def _mlp(module: Any, config: Any) -> Function:
     ((asks, asks_bias), *gates), (down, down_bias) = _matrices(module, config.model_type)
     act = _activation(config)
 
-    def run(x: Array) -> Array:
+    def run(x: Array, like: Array | None = None) -> Array:
         hidden = act(asks @ x + asks_bias)
         for weight, bias in gates:
             hidden = hidden * (weight @ x + bias)
@@ -356,6 +426,8 @@ def _mlp(module: Any, config: Any) -> Function:
 
 
 def _neuron(module: Any, config: Any) -> Callable[[int, Array], Array]:
+    if hasattr(module, "experts"):  # no node
+        return lambda number, x: np.full_like(x, np.nan)
     ((asks, asks_bias), *gates), (down, _) = _matrices(module, config.model_type)
     act = _activation(config)
 

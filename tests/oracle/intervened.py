@@ -72,7 +72,8 @@ def _attended(
     chosen = [place for place, stays in enumerate(left) if stays]
     weights = np.zeros(len(keys))
     at_keys = [keys[place] for place in chosen]
-    weights[chosen] = attended(parts, node, q, k[chosen], np.eye(len(chosen)), at_keys)
+    asks, gate = q[: k.shape[1]], q[k.shape[1] :]  # a gate of the head stands behind its query
+    weights[chosen] = attended(parts, node, asks, k[chosen], np.eye(len(chosen)), at_keys)
     for doing in doings:
         if doing.node == node and at in doing.at:
             if doing.verb == "uniform":
@@ -81,7 +82,8 @@ def _attended(
             elif doing.verb == "copied":
                 assert doing.pattern is not None
                 weights = doing.pattern[at, keys]
-    return weights @ v, weights
+    z = weights @ v
+    return (z / (1 + np.exp(-gate)) if len(gate) else z), weights
 
 
 def _streamed(

@@ -110,6 +110,16 @@ class Series:
         return [Track(name=name, results=tuple(at.get(name) for at in found)) for name in known]
 
     @property
+    def alike(self) -> list[tuple[AtStep, ...]]:
+        """Revisions that have the same weights, two or more together."""
+        by_weights: dict[tuple[tuple[str, str], ...], list[AtStep]] = {}
+        for at in self.steps:
+            model = at.outcome.models.get(self.varied.model)
+            if model is not None and model.weights:
+                by_weights.setdefault(tuple(sorted(model.weights.items())), []).append(at)
+        return [tuple(some) for some in by_weights.values() if len(some) > 1]
+
+    @property
     def sources(self) -> dict[str, SourceFile]:
         """The texts that the diagnostics point into."""
         return sources_of(self.diagnostics, self.program.sources)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from pathdsl.engine.adapters.base import Adapter, refuse, refuse_foreign
 from pathdsl.engine.adapters.split import split
@@ -30,7 +30,8 @@ class Family:
 
     `fuses`: its scores are a scaled product of queries and keys and nothing else, which is what
     torch's fused attention computes. (GPT-Neo and GPT-J take them in float32 whatever the dtype,
-    Gemma 2 caps them, BLOOM and MPT add a bias by position.)
+    Gemma 2 caps them, BLOOM and MPT add a bias by position, GPT-OSS and Granite SWA have sinks,
+    heads of Qwen 3.5 gates.)
     `not_eager`: the switch of a config with which eager attention of `transformers` is not that of
     the model that was trained, so that the model's own forward pass is by `sdpa`. (Falcon's adds
     ALiBi twice.) Its scores are then no product alone.
@@ -48,7 +49,7 @@ class Family:
 
 _MASKED = "AutoModelForMaskedLM"
 
-# By the model_type of the config, as in `pathdsl.graph.model.shape.SHAPES`.
+# By the model_type of the config, as in `pathdsl.graph.model.families.SHAPES`.
 FAMILIES: dict[str, Family] = {
     "gpt2": Family(module="gpt2", adapter="Gpt2Adapter", fuses=True),
     "gpt_neo": Family(module="gptneo", adapter="GptNeoAdapter", fuses=False),
@@ -74,6 +75,15 @@ FAMILIES: dict[str, Family] = {
         name: Family(module="llama", adapter="LlamaAdapter", fuses=not build.score_cap)
         for name, build in BUILDS.items()
     },
+    **{
+        name: Family(module="mixtures", adapter="MixtureAdapter", fuses=True)
+        for name, build in BUILDS.items()
+        if build.mixture is not None
+    },
+    "gpt_oss": Family(module="sinks", adapter="GptOssAdapter", fuses=False),
+    "granite_swa": Family(module="sinks", adapter="GraniteSwaAdapter", fuses=False),
+    "llama4_text": Family(module="llama4", adapter="Llama4Adapter", fuses=True),
+    "qwen3_5_text": Family(module="qwen35", adapter="Qwen35Adapter", fuses=False),
 }
 
 
@@ -106,7 +116,7 @@ def implementation(config: Mapping[str, object], *, fused: bool) -> str:
 
 
 def adapter_for(model: torch.nn.Module, *, fused: bool = False) -> Adapter:
-    """The adapter of a loaded `transformers` model, with fused attention for models that `fuses`.
+    """The adapter of a loaded model, with fused attention where that is asked for and it `fuses`.
 
     Raises EngineError PD607 where no adapter knows the architecture, and what the adapter itself
     refuses (PD608, PD612, PD618).
@@ -122,5 +132,5 @@ def adapter_for(model: torch.nn.Module, *, fused: bool = False) -> Adapter:
     family = FAMILIES[kind]
     module = import_module(f"{__name__}.{family.module}")
     adapter: Adapter = getattr(module, family.adapter)(model)
-    adapter.fused = fused
+    adapter.fused = fused and fuses(cast(Any, model).config.to_dict())
     return split(adapter, model) if getattr(model, "hf_device_map", None) else adapter

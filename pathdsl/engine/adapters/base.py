@@ -181,11 +181,22 @@ class Adapter(Protocol):
         ...
 
     @abstractmethod
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """The pattern, (..., nq, nk) in the model's dtype; `mask` is True where a key is visible.
 
-        A query that sees no key at all (padding) gets a finite, meaningless row.
+        `sinks`, of families that have any: of each head, with as many axes as the scores. Without
+        them a query that sees no key at all (padding) gets a finite, meaningless row.
         """
+        ...
+
+    def gated(self, layer: int, q: Tensor, z: Tensor) -> Tensor:
+        """What heads write of what they mix, (..., nq, d_head), with the queries that it is for:
+        z itself but in families whose queries have a gate."""
+        ...
+
+    def sinks(self, layer: int, heads: Sequence[int] | None = None) -> Tensor | None:
+        """Of each head, (n_heads_selected,), a constant that its softmax counts as one key more,
+        whose value is 0; None for families without."""
         ...
 
     def mix(self, pattern: Tensor, v: Tensor) -> Tensor:

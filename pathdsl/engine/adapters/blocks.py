@@ -104,7 +104,7 @@ class BlockAdapter(CausalAdapter):
         out = self.placed(layer, slot, out, positions.to(normed.device))
         return out if stored == kept else out[..., [kept.index(head) for head in stored], :]
 
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
         scores = scores.to(self._narrowest)
         hidden = torch.finfo(scores.dtype).min

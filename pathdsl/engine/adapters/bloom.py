@@ -50,7 +50,8 @@ from pathdsl.engine.adapters.base import Slot, refuse
 from pathdsl.engine.adapters.blocks import BlockAdapter, activate
 from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.engine.adapters.parts import check_parts, parts_of
-from pathdsl.graph.model.shape import UnsupportedConfig, bloom_shape
+from pathdsl.graph.model.decoders import bloom_shape
+from pathdsl.graph.model.fields import UnsupportedConfig
 
 __all__ = ["BloomAdapter"]
 

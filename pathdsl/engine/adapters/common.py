@@ -142,8 +142,18 @@ class CausalAdapter(Adapter):
             )  # a mask of three axes would fall back to an implementation that holds the scores
             return z, None
         scores = self.scores(layer, q, k)  # (n, rows, nq, nk)
-        pattern = self.softmax(scores if bias is None else scores + bias, mask)
-        return self.mix(pattern, v), (pattern if want_pattern else None)
+        sinks = self.sinks(layer)  # of all heads in order, which n is where there are any
+        each = None if sinks is None else sinks.view(-1, 1, 1, 1)
+        pattern = self.softmax(scores if bias is None else scores + bias, mask, each)
+        return self.gated(layer, q, self.mix(pattern, v)), (pattern if want_pattern else None)
+
+    def gated(self, layer: int, q: Tensor, z: Tensor) -> Tensor:
+        """z itself: there are no gates."""
+        return z
+
+    def sinks(self, layer: int, heads: Sequence[int] | None = None) -> Tensor | None:
+        """None: there are no sinks."""
+        return None
 
     # ---------------------------------------------------------------- what attention writes
 

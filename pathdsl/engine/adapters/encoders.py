@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from pathdsl.engine.adapters.base import refuse
 from pathdsl.engine.adapters.blocks import BlockAdapter
-from pathdsl.graph.model.shape import SHAPES, ModelShape
+from pathdsl.graph.model.families import SHAPES
+from pathdsl.graph.model.shape import ModelShape
 
 __all__ = ["EncoderAdapter", "encoder_shape"]
 

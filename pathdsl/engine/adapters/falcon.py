@@ -52,7 +52,8 @@ from pathdsl.engine.adapters.base import Slot, refuse
 from pathdsl.engine.adapters.blocks import BlockAdapter, activate
 from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.engine.adapters.parts import check_parts, parts_of
-from pathdsl.graph.model.shape import UnsupportedConfig, falcon_shape
+from pathdsl.graph.model.decoders import falcon_shape
+from pathdsl.graph.model.fields import UnsupportedConfig
 
 __all__ = ["FalconAdapter"]
 
@@ -168,7 +169,7 @@ class FalconAdapter(BlockAdapter):
         bias = (slopes[:, None, None] * keys).to(self._dtype)
         return (bias / sqrt(self.shape.d_head)).unsqueeze(-2)
 
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
         hidden = torch.finfo(scores.dtype).min
         return torch.softmax(scores.masked_fill(~mask, hidden), dim=-1)

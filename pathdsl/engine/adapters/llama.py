@@ -61,7 +61,7 @@ class LlamaAdapter(CausalAdapter):
     def __init__(self, model: nn.Module) -> None:
         shape = shape_of_model(model)
         self.build = build = BUILDS[shape.family]
-        check_modules(model, build, shape)
+        check_modules(model, build, shape, self._also(model))
         whole: Any = model
         parts = whole.model
         super().__init__(
@@ -79,6 +79,10 @@ class LlamaAdapter(CausalAdapter):
         self._residual_scale = _field(config, build.residual_scale)
         self._logit_factor = _field(config, build.logit_factor)
         self._logit_divisor = _field(config, build.logit_divisor)
+
+    def _also(self, model: nn.Module) -> dict[str, type[nn.Module]]:
+        """Modules that only some configs of the family have, by path."""
+        return {}
 
     def embed(self, ids: Tensor) -> Tensor:
         """The token embedding as it enters the stream, (rows, pos) ids -> (rows, pos, d)."""
@@ -150,7 +154,8 @@ class LlamaAdapter(CausalAdapter):
             out = out if norms.over == "all" else out.unflatten(-1, (-1, d_head))
             out = apply(self._head_norm(layer, slot), out, scales, f"scale_{slot}")
             by_head = out.unflatten(-1, (-1, d_head)) if norms.over == "all" else out
-            return by_head if heads is None else by_head[..., self._index(heads), :]
+            out = by_head if heads is None else by_head[..., self._index(heads), :]
+            return self._clipped(out)
         if heads is not None:
             chosen = self._index(heads)
             weight = weight.view(-1, d_head, weight.shape[-1])[chosen].flatten(0, 1)
@@ -158,7 +163,10 @@ class LlamaAdapter(CausalAdapter):
         out = functional.linear(normed, weight, bias).unflatten(-1, (-1, d_head))
         if norms is not None:
             out = apply(self._head_norm(layer, slot), out, scales, f"scale_{slot}")
-        return out if self._clip is None else out.clamp(min=-self._clip, max=self._clip)
+        return self._clipped(out)
+
+    def _clipped(self, x: Tensor) -> Tensor:
+        return x if self._clip is None else x.clamp(min=-self._clip, max=self._clip)
 
     def _head_norm(self, layer: int, slot: Slot) -> nn.Module:
         """The norm of queries or keys."""
@@ -192,7 +200,7 @@ class LlamaAdapter(CausalAdapter):
         scores = torch.matmul(q, k.transpose(-1, -2)) * self.blocks[layer].self_attn.scaling
         return _softcapped(scores, self._score_cap)
 
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """The pattern, by way of float32; keys where `mask` is False get exactly 0."""
         hidden = max(torch.finfo(kind).min for kind in (scores.dtype, torch.float32))
         scores = scores.masked_fill(~mask, hidden)
@@ -239,7 +247,7 @@ class LlamaAdapter(CausalAdapter):
 
     def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with the norms before and after it, (..., d) -> (..., d)."""
-        out = self.blocks[layer].mlp(self._mlp_input(layer, resid, scales))
+        out = self._mlp_of(layer)(self._mlp_input(layer, resid, scales))
         return self._mlp_written(layer, out, scales)
 
     def mlp_before(
@@ -247,6 +255,10 @@ class LlamaAdapter(CausalAdapter):
     ) -> tuple[Tensor, Tensor | None]:
         """What the activation reads, and what multiplies its result, (..., d) -> (..., d_mlp)."""
         return self._gates(layer, self._mlp_input(layer, resid, scales))
+
+    def _mlp_of(self, layer: int) -> Any:
+        """The module of a layer's MLP."""
+        return getattr(self.blocks[layer], self.build.mlp)
 
     def _mlp_input(self, layer: int, resid: Tensor, scales: Scales | None) -> Tensor:
         """The norm before the MLP, where there is one, (..., d) -> (..., d)."""
@@ -259,7 +271,7 @@ class LlamaAdapter(CausalAdapter):
 
     def _gates(self, layer: int, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """What is activated, and what is multiplied with the result."""
-        part, build = self.blocks[layer].mlp, self.build
+        part, build = self._mlp_of(layer), self.build
         if build.gate_up:
             gate, up = getattr(part, build.gate_up)(x).chunk(2, dim=-1)
             return gate, up
@@ -268,7 +280,7 @@ class LlamaAdapter(CausalAdapter):
 
     def mlp_activation(self, layer: int, before: Tensor) -> Tensor:
         """The activation."""
-        activated: Tensor = getattr(self.blocks[layer].mlp, self.build.activation)(before)
+        activated: Tensor = getattr(self._mlp_of(layer), self.build.activation)(before)
         return activated
 
     def mlp_after(self, layer: int, hidden: Tensor, scales: Scales | None = None) -> Tensor:
@@ -280,7 +292,7 @@ class LlamaAdapter(CausalAdapter):
         return _times(scaled_bias(self._down(layer), hidden, bias), self._residual_scale)
 
     def _down(self, layer: int) -> nn.Linear:
-        part: nn.Linear = getattr(self.blocks[layer].mlp, self.build.down)
+        part: nn.Linear = getattr(self._mlp_of(layer), self.build.down)
         return part
 
     # ---------------------------------------------------------------- norms, unembedding

@@ -1,6 +1,6 @@
 """Which modules a model of a family of the table consists of, and what else is refused.
 
-All these families have the same children: `model.layers.N` with `self_attn` and `mlp`,
+All these families have the same children: `model.layers.N` with `self_attn` and an MLP,
 `model.embed_tokens`, `model.rotary_emb` and `lm_head`; `pathdsl.graph.model.builds.Build` names the
 rest, each class from the family's own modelling file.
 """
@@ -16,7 +16,8 @@ from torch import nn
 from pathdsl.engine.adapters.base import refuse
 from pathdsl.engine.adapters.parts import check_parts
 from pathdsl.graph.model.builds import Build
-from pathdsl.graph.model.shape import SHAPES, ModelShape
+from pathdsl.graph.model.families import SHAPES
+from pathdsl.graph.model.shape import ModelShape
 
 __all__ = ["check_modules", "class_of", "shape_of_model"]
 
@@ -26,8 +27,12 @@ def class_of(build: Build, name: str) -> type[nn.Module]:
     if name.startswith("nn."):
         found: type[nn.Module] = getattr(nn, name.removeprefix("nn."))
         return found
+    return _class(build, build.prefix + name)
+
+
+def _class(build: Build, name: str) -> type[nn.Module]:
     file = import_module(f"transformers.models.{build.file}.modeling_{build.file}")
-    found = getattr(file, build.prefix + name)
+    found: type[nn.Module] = getattr(file, name)
     return found
 
 
@@ -39,26 +44,28 @@ def modules_of(
     yield "model.embed_tokens", class_of(build, build.embedding)
     yield "model.layers", nn.ModuleList
     yield f"model.{build.final}", class_of(build, build.norm)
-    yield "model.rotary_emb", class_of(build, "RotaryEmbedding")
+    yield "model.rotary_emb", class_of(build, build.rotary)
     yield "lm_head", nn.Linear
-    inside = dict(_of_layer(build, shape, config))
+    inside = {routes: dict(_of_layer(build, shape, config, routes)) for routes in _kinds(shape)}
     for layer in range(shape.n_layers):
-        yield from ((f"model.layers.{layer}{name}", kind) for name, kind in inside.items())
+        of_layer = inside[shape.routes(layer)]
+        yield from ((f"model.layers.{layer}{name}", kind) for name, kind in of_layer.items())
+
+
+def _kinds(shape: ModelShape) -> set[bool]:
+    return {shape.routes(layer) for layer in range(shape.n_layers)}
 
 
 def _of_layer(
-    build: Build, shape: ModelShape, config: Mapping[str, object]
+    build: Build, shape: ModelShape, config: Mapping[str, object], routes: bool
 ) -> Iterator[tuple[str, type[nn.Module]]]:
-    attention, mlp = ".self_attn", ".mlp"
+    attention, mlp = ".self_attn", f".{build.mlp}"
     yield "", class_of(build, "DecoderLayer")
     yield attention, class_of(build, "Attention")
-    yield mlp, class_of(build, "MLP")
+    yield from _of_mixture(build, mlp) if routes else _of_mlp(build, mlp)
     for name in (build.query, build.key, build.value, build.fused, build.out):
         if name:
             yield f"{attention}.{name}", nn.Linear
-    for name in (build.gate, build.up, build.gate_up, build.down):
-        if name:
-            yield f"{mlp}.{name}", nn.Linear
     for name in build.norms_in(config):
         yield f".{name}", class_of(build, build.norm)
     if build.head_norms is not None and build.norms_heads(config):
@@ -71,6 +78,35 @@ def _of_layer(
                     yield f"{attention}.{name}.norms.{head}", nn.LayerNorm
 
 
+def _of_mlp(build: Build, path: str) -> Iterator[tuple[str, type[nn.Module]]]:
+    yield path, class_of(build, "MLP")
+    for name in (build.gate, build.up, build.gate_up, build.down):
+        if name:
+            yield f"{path}.{name}", nn.Linear
+
+
+def _of_mixture(build: Build, path: str) -> Iterator[tuple[str, type[nn.Module]]]:
+    routed = build.routed
+    assert routed is not None, build.prefix
+    yield path, class_of(build, routed.block)
+    yield f"{path}.{routed.router}", _class(build, routed.router_class)
+    yield f"{path}.experts", class_of(build, "Experts")
+    if routed.shared:
+        yield from _of_mlp(build, f"{path}.{routed.shared}")
+    if routed.shared_gate:
+        yield f"{path}.{routed.shared_gate}", nn.Linear
+
+
+def _own(build: Build, shape: ModelShape) -> Iterator[str]:
+    """Weights that are neither `weight` nor `bias` of a leaf: stacked experts, sinks of heads."""
+    stacked = () if build.routed is None else build.routed.stacked
+    for layer in range(shape.n_layers):
+        if build.sinks:
+            yield f"model.layers.{layer}.self_attn.sinks"
+        if shape.routes(layer):
+            yield from (f"model.layers.{layer}.{build.mlp}.experts.{name}" for name in stacked)
+
+
 def shape_of_model(model: nn.Module) -> ModelShape:
     """The shape that the config of a loaded model describes; raises EngineError PD612."""
     config = cast(Any, model).config.to_dict()
@@ -80,8 +116,14 @@ def shape_of_model(model: nn.Module) -> ModelShape:
         raise refuse("PD612", f"the model's config: {error}") from error
 
 
-def check_modules(model: nn.Module, build: Build, shape: ModelShape) -> None:
-    """Raise where the model is not an unmodified model of that build (PD607, PD612)."""
-    whole = class_of(build, "ForCausalLM")
-    parts = dict(modules_of(build, shape, cast(Any, model).config.to_dict()))
-    check_parts(model, whole, whole.__name__, parts, (build.activation,))
+def check_modules(
+    model: nn.Module, build: Build, shape: ModelShape, also: Mapping[str, type[nn.Module]]
+) -> None:
+    """Raise where the model is not an unmodified model of that build (PD607, PD612).
+
+    `also`: modules that only some configs of the family have, by path.
+    """
+    whole = _class(build, f"{build.whole or build.prefix}ForCausalLM")
+    parts = {**dict(modules_of(build, shape, cast(Any, model).config.to_dict())), **also}
+    activations = {build.activation} if build.routed is None else {build.activation, "act_fn"}
+    check_parts(model, whole, whole.__name__, parts, sorted(activations), (*_own(build, shape),))

@@ -25,7 +25,7 @@ multiplied before or after the result is rounded to the input's dtype.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -33,8 +33,8 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
-    "Applied", "Given", "Held", "Noted", "PerHead", "Scales", "apply", "centred", "linear_part",
-    "moved", "offset", "pulled", "scale_of", "spread",
+    "ROUTING", "Applied", "Given", "Held", "Noted", "PerHead", "Scales", "apply", "centred",
+    "linear_part", "moved", "offset", "pulled", "routed_by", "scale_of", "spread",
 ]  # fmt: skip
 
 
@@ -76,6 +76,7 @@ FORMS: Mapping[str, Form] = {
     "OlmoLayerNorm": replace(_LAYER_NORM, in_float32=True, epsilon=1e-5),
     "Olmo2RMSNorm": _OLMO2,
     "Olmo3RMSNorm": _OLMO2,
+    "GptOssRMSNorm": _OLMO2,
     "GemmaRMSNorm": _GEMMA,
     "Gemma2RMSNorm": _GEMMA,
     "Gemma3RMSNorm": _GEMMA,
@@ -84,6 +85,7 @@ FORMS: Mapping[str, Form] = {
     "NemotronLayerNorm1P": replace(_LAYER_NORM, counts_from=1.0),
     "CohereLayerNorm": _COHERE,
     "Cohere2LayerNorm": _COHERE,
+    "Qwen3_5RMSNorm": _GEMMA,
     "PerHead": _LAYER_NORM,
     "ToyRMSNorm": replace(_RMS_NORM, in_float32=False),
 }
@@ -115,16 +117,24 @@ class Noted:
     found: dict[str, Tensor] = field(default_factory=dict)
 
 
+ROUTING = "routing"
+"""Beside the scales of norms: the weight of each expert of a mixture, (..., n_experts)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """Scales that norms use instead of their own, (tokens, 1) each, by kind."""
+    """Scales that norms use instead of their own, (tokens, 1) each, by kind; and a routing.
+
+    `own_norms`: norms have scales of their own, and only the routing is given.
+    """
 
     scales: Mapping[str, Tensor]
+    own_norms: bool = False
 
     def part(self, start: int, length: int) -> Given:
         """The scales of `length` tokens from `start` on, or as many as there are."""
         kept = {kind: scale[start : start + length] for kind, scale in self.scales.items()}
-        return Given(scales=kept)
+        return Given(scales=kept, own_norms=self.own_norms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +157,37 @@ def apply(module: nn.Module, x: Tensor, scales: Scales | None, kind: str) -> Ten
 
     Raises KeyError where scales are given and none of this kind is among them.
     """
-    if isinstance(scales, Given):
+    if isinstance(scales, Given) and not scales.own_norms:
         return _with_scale(module, x, scales.scales[kind])
     if isinstance(scales, Held):
         return _with_scale(module, x, scale_of(module, x.detach()))
     if isinstance(scales, Applied):
         scales.found[kind] = module, x
-    elif scales is not None:
+    elif isinstance(scales, Noted):
         scales.found[kind] = scale_of(module, x)
     return module(x)
+
+
+def routed_by(
+    route: Callable[[], tuple[Tensor, Tensor]],
+    n_experts: int,
+    axes: Sequence[int],
+    scales: Scales | None,
+) -> tuple[Tensor, Tensor]:
+    """Weights and numbers of each token's experts, two of (tokens, k), as they come or are given.
+
+    `route` gives them; `axes` are those of the tokens.
+    """
+    if isinstance(scales, Given) and ROUTING in scales.scales:
+        whole = scales.scales[ROUTING].reshape(-1, n_experts)
+        k = max(int((whole != 0).sum(-1).max()), 1) if len(whole) else 1
+        found = whole.topk(k, dim=-1)
+        return found.values, found.indices
+    weights, chosen = route()
+    if isinstance(scales, Noted):
+        whole = weights.new_zeros((len(weights), n_experts)).scatter(-1, chosen, weights)
+        scales.found[ROUTING] = whole.view(*axes, n_experts)
+    return weights, chosen
 
 
 def scale_of(module: nn.Module, x: Tensor) -> Tensor:

@@ -56,6 +56,8 @@ class Rotation:
         kind = () if self._kinds is None else (self._kinds[layer],)
         tables = self._module(x, positions, *kind)
         cos, sin = (part.to(x.device).unsqueeze(-2) for part in tables)
+        if build.half_tables:
+            cos, sin = torch.cat((cos, cos), dim=-1), torch.cat((sin, sin), dim=-1)
         size = cos.shape[-1]
         if build.table_of_halves:
             cos, sin = (part[..., : size // 2].repeat_interleave(2, -1) for part in (cos, sin))

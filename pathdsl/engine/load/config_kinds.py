@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
-from pathdsl.graph.model.shape import BY_LAYER
+from pathdsl.graph.model.families import BY_LAYER
 from pathdsl.limits import LAYERS, SIZE
 
 __all__ = ["unusable"]
@@ -57,6 +57,7 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
         _switch,
         "true or false",
         "add_cross_attention alibi apply_residual_connection_post_layernorm attention_bias "
+        "attn_temperature_tuning norm_topk_prob qkv_bias "
         "classifier_bias decoder_bias do_layer_norm_before enable_bias is_decoder norm_bias "
         "is_encoder_decoder layer_norm_elementwise_affine mlp_bias multi_query "
         "new_decoder_architecture no_bias parallel_attn qk_norm reorder_and_upcast_attn "

@@ -209,8 +209,12 @@ def check_size(source: ModelSource, held: int) -> None:
     """
     shape = vet_config(source, config_of(source) or {})
     heads = shape.n_heads + shape.n_groups
-    layer = shape.d_model * shape.d_head * heads + 2 * shape.d_model * shape.d_mlp * shape.has_mlp
-    least = (shape.d_vocab + shape.d_vocab_out) * shape.d_model + shape.n_layers * layer
+    units = 0
+    for layer in range(shape.n_layers if shape.has_mlp else 0):
+        mixture = shape.mixture if shape.routes(layer) else None
+        units += shape.d_mlp if mixture is None else mixture.n_experts * mixture.width
+    least = (shape.d_vocab + shape.d_vocab_out) * shape.d_model + 2 * shape.d_model * units
+    least += shape.n_layers * shape.d_model * shape.d_head * heads
     if least > held:
         raise EngineError(
             source.fault(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pathdsl.graph.model.shape import SHAPES
+from pathdsl.graph.model.builds import MIXTURES
+from pathdsl.graph.model.families import SHAPES
 
 __all__ = ["other_kind"]
 
@@ -48,13 +49,13 @@ def other_kind(config: Mapping[str, object]) -> tuple[str, str, str] | None:
     if found := _STRUCTURES.get(str(kind)):
         what, why, repair = found
         return f"`{kind}` {what}, and no adapter takes it apart", why, repair
-    for key in _EXPERTS:
+    for key in () if kind in SHAPES or str(text.get("model_type")) in SHAPES else _EXPERTS:
         if count := config.get(key) or text.get(key):
             return (
-                f"`{kind}` is a mixture of experts (`{key}: {count}`), and no adapter takes one "
-                "apart",
-                "a router picks other experts for every token, so the edges would change with it",
-                "use a model with one MLP in each layer",
+                f"`{kind}` is a mixture of experts (`{key}: {count}`), and no adapter takes this "
+                "one apart",
+                f"mixtures of the model types {', '.join(f'`{name}`' for name in MIXTURES)} are",
+                "use one of these, or a model with one MLP in each layer",
             )
     for key, what in _INPUTS.items():
         if config.get(key):

@@ -22,7 +22,8 @@ from typing import Any
 
 from torch import nn
 
-from pathdsl.graph.model.shape import SHAPES
+from pathdsl.graph.model.builds import BUILDS
+from pathdsl.graph.model.families import SHAPES
 
 __all__ = ["Resemblance", "resemblance"]
 
@@ -31,13 +32,14 @@ Config = Mapping[str, object]
 _LAYERS = 2
 """So many layers are built to be compared."""
 
-_MOST_EXPERTS = 512
-"""More than so many experts are not built."""
+_MOST: Mapping[str, int] = {"expert": 512, "layer": 512, "head": 4096}
+"""What there may be many modules of, by what stands in the name of its field: with more, nothing is
+made of a config."""
 
 _LIKE = 0.4
 """At least this share of a modelling file has to read like that of the nearest family."""
 
-_ENDINGS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "Model")
+_ENDINGS = ("ForCausalLM", "ForMaskedLM", "LMHeadModel", "ForConditionalGeneration", "Model")
 _IDLE = (nn.Dropout, nn.Identity)
 _UNREAD = re.compile(
     r"dropout|pdrop|initializer|init_|loss|use_cache|token_id|output_|^_|tokenizer|_plan$"
@@ -129,6 +131,15 @@ def _known_fields(kind: str) -> Mapping[str, object]:
     return found
 
 
+def _comparable() -> list[str]:
+    """The known families that are part of the installed `transformers`, those of the table, Llama
+    at their head, before the others: of equally near ones the first is said."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    ordered = dict.fromkeys([*BUILDS, *SHAPES])
+    return [kind for kind in ordered if kind in SHAPES and kind in CONFIG_MAPPING_NAMES]
+
+
 def _matters(field: str) -> bool:
     """Whether a field of a config may change what a model computes."""
     return field not in _of_every_config() and not _UNREAD.search(field)
@@ -139,12 +150,20 @@ def _whole(config: Config, kind: str) -> Config:
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-    if kind not in CONFIG_MAPPING_NAMES:
+    if kind not in CONFIG_MAPPING_NAMES or _is_huge(config):
         return config
     try:
         return {**AutoConfig.for_model(kind, **_plain(config)).to_dict(), **config}
     except Exception:  # classes raise what they like for a config that they do not take
         return config
+
+
+def _is_huge(config: Config) -> bool:
+    """Whether to make something of every layer, head or expert would take long."""
+    counts = [(key, value) for key, value in config.items() if isinstance(value, int | float)]
+    return any(
+        word in key and value > most for key, value in counts for word, most in _MOST.items()
+    )
 
 
 def _plain(config: Config) -> dict[str, Any]:
@@ -161,7 +180,7 @@ def _by_fields(config: Config, fields: Mapping[str, object]) -> str:
         known = {key for key in _known_fields(kind) if _matters(key)}
         return len(known & set(fields)), not _refused(config, kind)
 
-    nearest = max(SHAPES, key=likeness)
+    nearest = max(_comparable(), key=likeness)
     return nearest if 2 * likeness(nearest)[0] >= len(fields) else ""
 
 
@@ -175,6 +194,8 @@ def _field_differences(fields: Mapping[str, object], nearest: str) -> Iterator[s
 
 def _refused(config: Config, nearest: str) -> str:
     """Why a config cannot be read as one of a known family."""
+    if _is_huge(config):
+        return "its counts are too large"
     try:
         SHAPES[nearest]({**config, "model_type": nearest})
     except (ValueError, TypeError, ArithmeticError, KeyError, AttributeError) as error:
@@ -225,21 +246,15 @@ def _of_encoder_and_decoder(model: nn.Module | None) -> Iterator[str]:
 def _built(kind: str, config: Config, whole: bool = False) -> nn.Module | None:
     """A model of `transformers` without weights, of a few layers; None where there is no class."""
     import torch
-    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    import transformers
 
-    known = CONFIG_MAPPING_NAMES if whole else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    if kind not in known or any(
-        isinstance(value, int) and value > _MOST_EXPERTS
-        for key, value in config.items()
-        if "expert" in key
-    ):
+    auto = "AutoModel" if whole else _class_of(kind)[0]
+    if not auto or _is_huge(config):
         return None
-    make: Any = AutoModel if whole else AutoModelForCausalLM
+    make: Any = getattr(transformers, auto)
     for given in (_shortened(config), {}, {"head_dim": 64}):  # Ministral has no width by default
         try:
-            own = AutoConfig.for_model(kind, **given)
+            own = transformers.AutoConfig.for_model(kind, **given)
             with torch.device("meta"):
                 made: nn.Module = make.from_config(own)
             return made
@@ -259,12 +274,23 @@ def _shortened(config: Config) -> dict[str, Any]:
     return {**found, "num_hidden_layers": min(layers, _LAYERS)}
 
 
+def _class_of(kind: str) -> tuple[str, str]:
+    """The class of `transformers` that predicts tokens, and the one that makes it: of those with
+    heads that see earlier positions first. Empty where there is none."""
+    from transformers.models.auto import modeling_auto
+
+    for auto, known in (
+        ("AutoModelForCausalLM", modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES),
+        ("AutoModelForMaskedLM", modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES),
+    ):
+        if name := known.get(kind):
+            return auto, name if isinstance(name, str) else name[0]
+    return "", ""
+
+
 def _prefix(kind: str) -> str:
     """What the names of a family's classes begin with."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
-    name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind, "")
-    name = name if isinstance(name, str) else name[0]
+    name = _class_of(kind)[1]
     return next((name.removesuffix(end) for end in _ENDINGS if name.endswith(end)), name)
 
 
@@ -385,7 +411,7 @@ def _by_code(defined: Mapping[str, str]) -> str:
         known = _definitions(kind)
         return sum(_alike(text, known[name]) for name, text in defined.items() if name in known)
 
-    nearest = max(SHAPES, key=likeness)
+    nearest = max(_comparable(), key=likeness)
     return nearest if likeness(nearest) >= _LIKE * len(defined) else ""
 
 

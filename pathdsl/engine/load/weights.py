@@ -43,7 +43,7 @@ from pathdsl.engine.load.files import (
     strangers,
     unreachable,
 )
-from pathdsl.engine.load.source import DTYPES, ModelSource, config_of, folder_of
+from pathdsl.engine.load.source import DTYPES, ModelSource, config_of, folder_of, vet_config
 from pathdsl.engine.load.tokenizer_file import read_otherwise
 from pathdsl.engine.load.versions import version_text, version_warning
 from pathdsl.errors import Diagnostic, EngineError, LanguageError, PathdslError
@@ -238,6 +238,7 @@ def _read_weights(
     import torch
     import transformers
 
+    mixed = vet_config(source, config_of(source) or {}).mixture is not None
     from pathdsl.engine.adapters import FAMILIES
 
     try:
@@ -252,6 +253,8 @@ def _read_weights(
             attn_implementation=attention,
             dtype=getattr(torch, source.dtype),
             output_loading_info=True,
+            # What transformers takes otherwise has no float64 on a CPU, and is an error there.
+            **({"experts_implementation": "eager"} if mixed else {}),
             **({"device_map": "auto"} if spread else {}),
         )
         kinds = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")

@@ -182,7 +182,9 @@ def attend_group(
         seen.append(inside.seen(_seen(part, asked, have, masks), asked, have))
         # each (rows, queries, keys)
         places.append(have.positions.masked_fill(~have.real, -1))
-    pattern = adapter.softmax(_cat(scores), _cat(seen).unsqueeze(1))
+    sinks = adapter.sinks(layer, [copy.head for copy in group.copies])
+    of_copies = None if sinks is None else sinks.view(1, -1, 1, 1)
+    pattern = adapter.softmax(_cat(scores), _cat(seen).unsqueeze(1), of_copies)
     if group.acts:
         pattern = inside.pattern(pattern, _cat(seen), asked, _cat(places), pattern_of)
     total: Tensor | None = None
@@ -197,6 +199,7 @@ def attend_group(
             mixed = adapter.mix(weights.flatten(1, 2), values).unflatten(1, (n_copies, -1))
         total = mixed if total is None else total + mixed
     assert total is not None
+    total = adapter.gated(layer, q, total)
     flat = total.transpose(0, 1).reshape(n_copies, rows * n_queries, -1).index_select(1, asked.back)
     if not group.want_pattern:
         return flat, None

@@ -26,6 +26,7 @@ from pathdsl.plan.steps import (
     NOTHING,
     OF_MLP,
     REFERENCE,
+    ROUTING,
     ActedHeadCopy,
     AttentionResid,
     Blend,
@@ -41,6 +42,7 @@ from pathdsl.plan.steps import (
     PlainResid,
     ScaleCopy,
     ValueCopy,
+    frozen_kinds,
 )
 
 MLP_TOKENS = 2048
@@ -133,17 +135,19 @@ class BatchExecution:
         return (part for part in parts.values() if part)
 
     def scales(self, kinds: Sequence[str], layer: int, masks: Sequence[int], to: Frozen) -> Given:
-        """The scales that a layer's norms are frozen to, at the tokens of each mask in turn.
+        """The scales that a layer's norms are frozen to, at the tokens of each mask in turn; and
+        the routing.
 
         Without norms that the family does not have.
         """
         found = {}
+        kinds = frozen_kinds(to, kinds)
         for kind in kinds:
             each = [self._scales(kind, layer, mask, to) for mask in masks]
             known = [scale for scale in each if scale is not None]
             if len(known) == len(each):
                 found[kind] = torch.cat(known)
-        return Given(scales=found)
+        return Given(scales=found, own_norms=[*kinds] == [ROUTING])
 
     def _scales(self, kind: str, layer: int, mask: int, to: Frozen) -> Tensor | None:
         blend = to.blend(kind) if isinstance(to, FrozenTo) else ((REFERENCE, mask),)

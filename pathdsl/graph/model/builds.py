@@ -3,7 +3,7 @@
 A decoder with rotary positions whose layers add what attention writes to the residual stream and
 then what an MLP writes. Families of `transformers` differ in which norms there are and where, in
 the names of modules and of config fields, in windows, rotations, scales and caps. All of that is
-said here, once for a family, and read by `pathdsl.graph.model.shape` and by
+said here, once for a family, and read by `pathdsl.graph.model.decoders` and by
 `pathdsl.engine.adapters.llama`. A family that needs no more than that is one entry of `BUILDS`:
 what Llama is, and what differs. No torch.
 
@@ -13,14 +13,26 @@ what Llama is, and what differs. No torch.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from pathdsl.graph.model.fields import Config, UnsupportedConfig, integer
+from pathdsl.graph.model.mixtures import Mixtures, all_mixed, interleaved, stepped
 from pathdsl.record import record
 
-__all__ = ["BUILDS", "Build", "HeadNorms", "rotary_layers", "windows_of"]
+__all__ = [
+    "BUILDS",
+    "MIXTURES",
+    "Build",
+    "HeadNorms",
+    "Routed",
+    "check_lists",
+    "in_one_chunk",
+    "rotary_layers",
+    "windows_of",
+]
 
 Slides = Callable[[Config, int, object], list[bool]]
 Windows = Sequence[int | None]
@@ -43,6 +55,23 @@ class HeadNorms:
     over: Literal["head", "all", "own", "list"]
     switch: Switch
     rotated: bool
+
+
+@record
+class Routed:
+    """The modules of an MLP that routes; names of classes are without the prefix.
+
+    `block`: its class. `router`: name of the module that routes, and `router_class` its class, with
+    a prefix of its own. `shared`: the MLP that every token uses, and `shared_gate` the linear map
+    whose sigmoid gates it, empty where there is none. `stacked`: parameters of the experts.
+    """
+
+    block: str
+    router: str
+    router_class: str
+    shared: str
+    shared_gate: str
+    stacked: tuple[str, ...]
 
 
 @record
@@ -78,6 +107,12 @@ class Build:
       its angles are listed by halves; `rotates_in_float32`: whatever the dtype; `by_kind`: kinds of
       layers have rotations of their own; `partial`: what of a head is rotated is a whole number of
       pairs, or `transformers` cannot run it.
+    - `mixture(config, n_layers)`: which MLPs are mixtures of experts, None for none; `routed`: what
+      they are made of; `dense`: the field that says how wide the others are; `mlp`: the name of
+      either; `whole`: the prefix of the whole model's class, where it is another.
+    - `sinks`: heads have a constant in their softmax, the parameter `sinks` of attention;
+      `half_tables`: angles are listed once for both halves; `rotary`: the class that lists them.
+    - `gated_heads`: each head has a gate behind its query in one projection.
     - `query_scale`: queries grow with their position, as in Llama 4.
     - `embedding_scale`, `residual_scale`, `logit_factor`, `logit_divisor`: fields of what
       embeddings, all that is written to the stream, and logits are multiplied or divided by.
@@ -130,10 +165,26 @@ class Build:
     logit_factor: str
     logit_divisor: str
 
+    mixture: Mixtures | None
+    routed: Routed | None
+    dense: str
+    mlp: str
+    whole: str
+    sinks: bool
+    half_tables: bool
+    gated_heads: bool
+    rotary: str
+
     @property
     def gated(self) -> bool:
         """Whether an MLP has a gate."""
         return bool(self.gate or self.gate_up)
+
+    @property
+    def scales(self) -> tuple[str, ...]:
+        """The fields of a config that multiply or divide something."""
+        every = self.embedding_scale, self.residual_scale, self.logit_factor, self.logit_divisor
+        return tuple(name for name in every if name)
 
     def is_parallel(self, config: Config) -> bool:
         """Whether attention and MLP of this model read the same stream."""
@@ -190,6 +241,31 @@ def _but_every(config: Config, n_layers: int, window: object) -> list[bool]:
     return [bool((layer + 1) % every) for layer in range(n_layers)]
 
 
+def _first_of_two(config: Config, n_layers: int, window: object) -> list[bool]:
+    """Every other layer below `max_window_layers`, and only with `use_sliding_window`."""
+    below = integer(config, "max_window_layers") if config.get("use_sliding_window") else 0
+    return [layer % 2 == 0 and layer < below for layer in range(n_layers)]
+
+
+def _deltas(config: Config, n_layers: int, window: object) -> list[bool]:
+    """No layer has a window; raises for layers of a Qwen 3.5 that are no attention."""
+    kinds = config.get("layer_types")
+    if not isinstance(kinds, list | tuple):
+        every = integer(config, "full_attention_interval")
+        kinds = ["linear_attention" if (k + 1) % every else "" for k in range(n_layers)]
+    if "linear_attention" in kinds:
+        count = list(kinds).count("linear_attention")
+        raise UnsupportedConfig(
+            f"{count} of {n_layers} layers are DeltaNets (`linear_attention`): they carry a state "
+            "from token to token, and no node stands for a layer that mixes tokens without heads"
+        )
+    return [False] * n_layers
+
+
+def _but_fourths(config: Config, n_layers: int, window: object) -> list[bool]:
+    return [layer % 4 != 0 for layer in range(n_layers)]
+
+
 def _but_every_unlisted(config: Config, n_layers: int, window: object) -> list[bool]:
     """EXAONE 4: `sliding_window_pattern` may be a word where `layer_types` says it."""
     if isinstance(config.get("layer_types"), list | tuple):
@@ -200,9 +276,9 @@ def _but_every_unlisted(config: Config, n_layers: int, window: object) -> list[b
 
 
 def rotary_layers(config: Config, n_layers: int) -> list[bool]:
-    """For each layer of a SmolLM3 whether queries and keys are rotated by position."""
+    """For each layer of a SmolLM3 or Llama 4 whether queries and keys are rotated by position."""
     listed = config.get("no_rope_layers")  # 1 where a layer *has* rotary embeddings
-    if isinstance(listed, list | tuple):
+    if isinstance(listed, list | tuple) and listed:
         return [bool(rotates) for rotates in listed]
     every = integer(config, "no_rope_layer_interval", 4)
     return [bool((layer + 1) % every) for layer in range(n_layers)]
@@ -228,6 +304,32 @@ def windows_of(build: Build, config: Config, n_layers: int) -> tuple[int | None,
     return tuple(integer(config, "sliding_window") if slide else None for slide in slides)
 
 
+def check_lists(config: Config, n_layers: int) -> None:
+    """Raise for lists of something of each layer that are too short for the layers."""
+    for key in ("layer_rope_theta", "no_rope_layers"):
+        listed = config.get(key)
+        if isinstance(listed, list | tuple) and 0 < len(listed) < n_layers:
+            raise ValueError(f"{len(listed)} `{key}` for {n_layers} layers")
+
+
+def in_one_chunk(build: Build, config: Config, n_layers: int) -> int:
+    """How many positions lie in one chunk, where layers attend within chunks (Llama 4).
+
+    Within the first chunk such a layer sees all that stands before, as others do.
+    """
+    if "attention_chunk_size" not in build.absent:
+        return sys.maxsize
+    kinds = config.get("layer_types")
+    if isinstance(kinds, list | tuple):
+        if strange := sorted(set(map(str, kinds)) - {"full_attention", "chunked_attention"}):
+            raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
+        if len(kinds) != n_layers:
+            raise ValueError(f"{len(kinds)} `layer_types` for {n_layers} layers")
+        if "chunked_attention" not in kinds:
+            return sys.maxsize
+    return integer(config, "attention_chunk_size")
+
+
 # -------------------------------------------------------------------------------------------------
 # The table.
 
@@ -244,6 +346,8 @@ _LLAMA = Build(
     neighbours=False, table_of_halves=False, rotates_in_float32=False, by_kind=False,
     partial=False, query_scale=False,
     embedding_scale="", residual_scale="", logit_factor="", logit_divisor="",
+    mixture=None, routed=None, dense="intermediate_size", mlp="mlp", whole="", sinks=False,
+    half_tables=False, gated_heads=False, rotary="RotaryEmbedding",
 )  # fmt: skip
 _HEAD_NORMS = HeadNorms(
     names=("q_norm", "k_norm"), norm="RMSNorm", over="head", switch=True, rotated=False
@@ -269,6 +373,15 @@ _GEMMA2 = replace(
     score_cap="attn_logit_softcapping", logit_cap="final_logit_softcapping",
 )  # fmt: skip
 
+_ROUTED = Routed(
+    block="SparseMoeBlock", router="gate", router_class="TopKRouter", shared="", shared_gate="",
+    stacked=("gate_up_proj", "down_proj"),
+)  # fmt: skip
+_MIXTRAL = replace(
+    _LLAMA, file="mixtral", prefix="Mixtral", slides=_everywhere, listed=False,
+    absent={"num_key_value_heads": 8, "usual_experts": 8, "num_experts_per_tok": 2},
+    mixture=all_mixed, routed=replace(_ROUTED, router_class="MixtralTopKRouter"),
+)  # fmt: skip
 _PHI = replace(
     _LLAMA, file="phi", prefix="Phi", norm="nn.LayerNorm", final="final_layernorm",
     absent={"partial_rotary_factor": 0.5}, partial=True,
@@ -324,6 +437,65 @@ BUILDS: dict[str, Build] = {
         _GEMMA2, file="gemma3", prefix="Gemma3", model="TextModel", slides=_but_every,
         absent={**_GEMMA2.absent, "sliding_window_pattern": 6}, head_norms=_HEAD_NORMS,
         by_kind=True, score_cap="",
+    ),
+    "mixtral": _MIXTRAL,
+    "qwen2_moe": replace(
+        _LLAMA, file="qwen2_moe", prefix="Qwen2Moe", slides=_first_of_two,
+        absent={"num_key_value_heads": 16, "sliding_window": 4096, "max_window_layers": 28,
+                "usual_experts": 60, "num_experts_per_tok": 4, "decoder_sparse_step": 1,
+                "moe_intermediate_size": 1408, "shared_expert_intermediate_size": 5632},
+        mixture=stepped("shared_expert_intermediate_size"),
+        routed=replace(
+            _ROUTED, router_class="Qwen2MoeTopKRouter", shared="shared_expert",
+            shared_gate="shared_expert_gate",
+        ),
+    ),
+    "qwen3_moe": replace(
+        _LLAMA, file="qwen3_moe", prefix="Qwen3Moe", slides=_everywhere, listed=False,
+        switched=True, head_norms=_HEAD_NORMS,
+        absent={"num_key_value_heads": 4, "sliding_window": 4096, "usual_experts": 128,
+                "num_experts_per_tok": 8, "decoder_sparse_step": 1, "moe_intermediate_size": 768},
+        mixture=stepped(""), routed=replace(_ROUTED, router_class="Qwen3MoeTopKRouter"),
+    ),
+    "olmoe": replace(
+        _LLAMA, file="olmoe", prefix="Olmoe", reads_head_dim=False, clip="clip_qkv",
+        head_norms=replace(_HEAD_NORMS, over="all"),
+        absent={"usual_experts": 64, "num_experts_per_tok": 8},
+        mixture=all_mixed, routed=replace(_ROUTED, router_class="OlmoeTopKRouter"),
+    ),
+    "gpt_oss": replace(
+        _LLAMA, file="gpt_oss", prefix="GptOss", slides=_in_turn,
+        absent={"num_key_value_heads": 8, "head_dim": 64, "sliding_window": 128,
+                "usual_experts": 128, "num_experts_per_tok": 4},
+        mixture=all_mixed, sinks=True, half_tables=True,
+        routed=replace(
+            _ROUTED, block="MLP", router="router", router_class="GptOssTopKRouter",
+            stacked=("gate_up_proj", "gate_up_proj_bias", "down_proj", "down_proj_bias"),
+        ),
+    ),
+    "granite_swa": replace(
+        _LLAMA, file="granite_swa", prefix="GraniteSWA", slides=_but_fourths, sinks=True,
+        absent={"num_key_value_heads": 4, "sliding_window": 128},
+        embedding_scale="embedding_multiplier", residual_scale="residual_multiplier",
+        logit_divisor="logits_scaling",
+    ),
+    "qwen3_5_text": replace(
+        _LLAMA, file="qwen3_5", prefix="Qwen3_5", model="TextModel", slides=_deltas,
+        absent={"num_key_value_heads": 4, "head_dim": 256, "full_attention_interval": 4},
+        head_norms=_HEAD_NORMS, gated_heads=True, rotary="TextRotaryEmbedding",
+    ),
+    "llama4_text": replace(
+        _LLAMA, file="llama4", prefix="Llama4Text", whole="Llama4", mlp="feed_forward",
+        activation="activation_fn", dense="intermediate_size_mlp",
+        absent={"num_key_value_heads": 8, "head_dim": 128, "usual_experts": 16,
+                "num_experts_per_tok": 1, "interleave_moe_layer_step": 1,
+                "no_rope_layer_interval": 4, "attention_chunk_size": 8192,
+                "intermediate_size_mlp": 16384, "intermediate_size": 8192},
+        mixture=interleaved,
+        routed=replace(
+            _ROUTED, block="Moe", router="router", router_class="Llama4Router",
+            shared="shared_expert",
+        ),
     ),
     "olmo3": replace(
         _OLMO2, file="olmo3", prefix="Olmo3", slides=_but_every, by_kind=True,
@@ -401,3 +573,6 @@ BUILDS: dict[str, Build] = {
         neighbours=True, table_of_halves=True, rotates_in_float32=True,
     ),
 }  # fmt: skip
+
+MIXTURES = tuple(name for name, build in BUILDS.items() if build.mixture is not None)
+"""Model types whose MLPs may be mixtures of experts."""

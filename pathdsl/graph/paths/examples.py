@@ -2,7 +2,8 @@
 
 A product counts what some positions would allow, each name being free (`Product.count`). Where a
 path begins at `S2` and is read at `END`, that holds of paths that never change their token, which
-no prompt has. They are left out here: only keys and values read another token, an earlier one.
+no prompt has. They are left out here: only keys and values read another token, and the last one is
+read by no other unless attention sees later tokens.
 
     examples(product, paths, 1)      # of `input@S2 ~> a3.h1@END -> logits`
     ('input -[k]-> a3.h1 -> logits',)
@@ -52,8 +53,9 @@ class _Placed:
     def __init__(self, product: Product, places: list[Pos]) -> None:
         self._product, self._automaton = product, product.automaton
         self._layout = product.layout
-        self._tokens: list[Pos | None] = [*(p for p in places if p != _LAST), None]
-        self._ends = [_LAST] * (_LAST in places)
+        read = [place for place in places if place != _LAST or not self._layout.shape.causal]
+        self._tokens: list[Pos | None] = [*read, None]
+        self._ends = [_LAST] * (_LAST in places and self._layout.shape.causal)
         self._known: dict[tuple[int, int, Pos | None], bool] = {}
         self._steps = 0
 

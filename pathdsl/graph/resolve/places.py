@@ -365,6 +365,14 @@ class Places:
                 help="name the whole MLP, `m5`",
             )
         layers = indices(ref.layer, shape.n_layers, "layer", ref)
+        if routed := [i for i in layers if shape.routes(i)]:
+            raise fault(
+                "PD256",
+                f"`m{routed[0]}` is a mixture of experts, whose neurons are no nodes",
+                ref,
+                label="a router weights what these neurons write",
+                help=f"name the whole MLP, `m{routed[0]}`",
+            )
         neurons = indices(ref.neuron, shape.d_mlp, "neuron", ref)
         runs: list[list[int]] = []  # neighbours are one place: their order is that of the mask
         for j in neurons:

@@ -156,6 +156,28 @@ PAGES: tuple[Page, ...] = (
         passing=_in_gemma("through(m2)"),
     ),
     Page(
+        code="PD256",
+        name="part-of-a-mixture",
+        summary="An expert of a mixture, or a neuron inside of one, is named.",
+        why="In Mixtral, OLMoE or GPT-OSS a router gives each token a few of many experts, "
+        "and weights what they write. Router and experts read the same stream, and the weights of "
+        "all change with it, so the mixture is one node: `m5`. What an expert does alone is asked "
+        "with `routing = frozen`, which holds experts and weights, against `recompute`.",
+        repair="Name the whole MLP.",
+        failing=_use("through(m2.e3)"),
+        passing=_use("through(m2)"),
+    ),
+    Page(
+        code="PD257",
+        name="nothing-to-route",
+        summary="A task has `routing = frozen`, and its model has no mixture of experts.",
+        why="Only a router chooses experts. On other models the field would say that something is "
+        "held which is not there.",
+        repair="Leave `routing` out.",
+        failing=whole(HEAD.replace("}\n\nmetric", "  routing   = frozen\n}\n\nmetric")),
+        passing=whole(HEAD),
+    ),
+    Page(
         code="PD213",
         name="relation-cannot-hold",
         summary="A relation contradicts the two positions.",

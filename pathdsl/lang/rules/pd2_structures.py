@@ -27,8 +27,9 @@ STRUCTURE_PAGES: tuple[Page, ...] = (
         why="`dla` is what a write adds to a logit. In BERT, RoBERTa and OPT-350m norms stand "
         "behind each sum of the stream, one inside the other, and a masked language model has "
         "layers of its own before the unembedding: no logit is a sum of writes there. "
-        "`copy_score` goes the same way. Where norms are of the stream itself, each reader "
-        "norms the sums that it is sent, and no scale of the reference run is one of theirs.",
+        "`copy_score` goes the same way, and stops at a gate behind values (Qwen 3.5). Where "
+        "norms are of the stream itself, each reader norms the sums that it is sent, and no "
+        "scale of the reference run is one of theirs.",
         repair="Measure what treating the node does: `effect(through(NODE), metric: M)`. Leave "
         "`layernorm = frozen` out.",
         failing=_in_bert("metric direct = dla(a3.h1, io)", "let told = mean(direct(reference))"),

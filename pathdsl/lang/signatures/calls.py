@@ -32,7 +32,7 @@ from pathdsl.lang.signatures.kinds import (
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.methods import METHODS
-from pathdsl.lang.signatures.norms import NORM_MODES
+from pathdsl.lang.signatures.norms import NORM_MODES, ROUTINGS
 from pathdsl.lang.signatures.scores import RENAMED, SCORES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
 from pathdsl.lang.signatures.treated import TREATED_KINDS
@@ -121,6 +121,7 @@ TASK_FIELDS = {
         Parameter(name="cluster", kind=Kind.LABELS),
         Parameter(name="split_by", kind=Kind.LABEL),
         word("layernorm", tuple(NORM_MODES), "recompute"),
+        word("routing", tuple(ROUTINGS), "recompute"),
         word("average", AVERAGES, "ratio_of_means"),
         Parameter(name="bos", kind=Kind.BOOL),
         word("tokens", TOKENS, "alone"),

@@ -120,6 +120,17 @@ def _spelling(stop: Stop) -> Diagnostic | None:
             label=f"here it is `{right}`",
             fix=right,
         )
+    expert = re.match(
+        r"(m(?:\d+|\*|\[[^\]\n]*\]))\.e(?:\d+|\*|\[[^\]\n]*\]?)", stop.text[start : stop.end]
+    )
+    if expert:
+        return stop.fault(
+            "PD256",
+            f"`{expert.group()}` is an expert of a mixture, and experts are no nodes",
+            span=(start, start + expert.end()),
+            label="weighted by a router that reads what the whole MLP reads",
+            help=f"name the whole MLP, `{expert[1]}`",
+        )
     broken = re.match(r"[amr]\d*(?:\.(?:h|kv|n))?\[[^\]\n]*\]?", stop.text[start : stop.end])
     if broken and broken.end() > stop.at - start and broken.end() > 1:
         return stop.fault(

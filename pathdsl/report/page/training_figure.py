@@ -1,18 +1,20 @@
 """A file over the revisions of a model as a figure and as a page: every let and claim by step.
 
-Plain SVG without a library, readable on white and on paper. Steps are drawn where they lie; an
+Plain SVG without a library, readable on white and on paper. Steps are drawn where they lie, or by
+their logarithms where most are early ones; an
 estimate is a dot with its interval, the threshold a dashed line, the range in which an emergence
 lies is shaded, and a revision that was not judged is a cross on the axis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
-from math import isfinite
+from math import ceil, floor, isfinite, log1p
 
 from pathdsl.checking.training.series import Series
 from pathdsl.lang.visible import visible
+from pathdsl.report.figures.curve import grid_step
 from pathdsl.report.numbers import pair, shown, wanted_text
 from pathdsl.report.text.training import SIGNS, AnyResult, emergence_text
 from pathdsl.score.results import ClaimResult, Verdict
@@ -90,8 +92,11 @@ def _panel(
     low, high = low - margin, high + margin
     head, bottom = top + _HEAD, top + _TALL - _FOOT
 
+    place = _scale(steps)
+
     def x(step: float) -> float:
-        return _LEFT + (_WIDE - _LEFT - _RIGHT) * (step - steps[0]) / (steps[-1] - steps[0])
+        first, last = place(steps[0]), place(steps[-1])
+        return _LEFT + (_WIDE - _LEFT - _RIGHT) * (place(step) - first) / (last - first)
 
     def y(value: float) -> float:
         return head + (bottom - head) * (high - value) / (high - low)
@@ -109,7 +114,9 @@ def _panel(
             f'<rect class="e" x="{x(emergence[0]) - 1:.1f}" y="{head:.1f}" width="{wide:.1f}" '
             f'height="{bottom - head:.1f}"/>'
         )
-    for value in (low + margin, high - margin):
+    apart = grid_step(2 * (high - low))
+    for i in range(ceil(low / apart), floor(high / apart) + 1):
+        value = i * apart
         parts.append(
             f'<line class="g" x1="{_LEFT:.0f}" x2="{_WIDE - _RIGHT:.0f}" y1="{y(value):.1f}" '
             f'y2="{y(value):.1f}"/><text class="n" x="{_LEFT - 6:.0f}" y="{y(value) + 4:.1f}" '
@@ -141,16 +148,20 @@ def _panel(
     return parts
 
 
+def _scale(steps: Sequence[int]) -> Callable[[float], float]:
+    """Steps as they are, or their logarithms where most would lie in the first tenth."""
+    middle = steps[len(steps) // 2] - steps[0]
+    return log1p if middle < 0.1 * (steps[-1] - steps[0]) else float
+
+
 def _mark(
     series: Series,
     step: int,
     result: AnyResult | None,
     at: float,
-    y: object,
+    place: Callable[[float], float],
     bottom: float,
 ) -> list[str]:
-    place = y  # (value) -> height
-    assert callable(place)
     verdict: Verdict | None = getattr(result, "verdict", None)
     value = None if result is None else result.estimate
     if result is None or value is None or not isfinite(value):
@@ -209,6 +220,9 @@ def training_html(series: Series) -> str:
                 f"<p><b>Not judged:</b> {escape(visible(at.revision.name))} (step "
                 f"{at.revision.step}): {escape(visible(at.why))}</p>"
             )
+    for some in series.alike:
+        told = ", ".join(f"{at.revision.name} (step {at.revision.step})" for at in some)
+        body.append(f"<p><b>The same weights:</b> {escape(visible(told))}</p>")
     rows: list[tuple[str, Sequence[AnyResult | None]]] = [
         *((track.name, track.results) for track in (*series.quantities, *series.claims)),
         *((one.name, one.steps) for one in series.emergences),

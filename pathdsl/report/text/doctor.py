@@ -7,6 +7,7 @@ there, since most readers of JSON round what is larger than 2**53.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from pathdsl.checking.doctor import PROMPTS, Diagnosis, Graph, Memory, TokenizerFacts
 from pathdsl.engine.load.resembling import Resemblance
@@ -15,7 +16,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.render import render
 from pathdsl.lang.visible import visible
 from pathdsl.report.data.result import Object, diagnostic_object, proof_object
-from pathdsl.report.numbers import groups_text, many, size_text
+from pathdsl.report.numbers import groups_text, many, mlps_text, size_text
 from pathdsl.report.text.style import View, paragraph, table
 
 __all__ = ["NEEDED", "doctor_object", "doctor_report"]
@@ -133,10 +134,11 @@ def _structure(shape: ModelShape, diagnosis: Diagnosis) -> list[list[str]]:
         [
             "widths",
             f"d_model {shape.d_model:,}, head {shape.d_head:,}"
-            + (f", MLP {shape.d_mlp:,}" if shape.has_mlp else "")
+            + (f", MLP {shape.d_mlp:,}" if shape.has_mlp and shape.mixture is None else "")
             + f", vocabulary {shape.d_vocab:,}"
             + (f", {shape.d_vocab_out:,} logits" if shape.d_vocab_out else ""),
         ],
+        *([["MLPs", mlps_text(shape)]] if shape.mixture is not None else []),
         ["context", f"{many(shape.n_positions, 'position')}; {_windows(shape)}"],
     ]
     if diagnosis.norms or diagnosis.parameters is not None:
@@ -231,7 +233,11 @@ def _neurons(shape: ModelShape) -> str:
     """Whether neurons may be named."""
     if shape.no_neurons:
         return f"none: {shape.no_neurons}"
-    return f"{shape.d_mlp:,} in each MLP, nodes where they are named: `m0.n[0..3]`"
+    dense = [k for k in range(shape.n_layers) if not shape.routes(k)]
+    if not dense:
+        return "none: a router weights what experts write"
+    where = "each MLP" if len(dense) == shape.n_layers else "each MLP that is no mixture"
+    return f"{shape.d_mlp:,} in {where}, nodes where they are named: `m{dense[0]}.n[0..3]`"
 
 
 def _large(count: int) -> str:
@@ -292,6 +298,7 @@ def _structure_object(shape: ModelShape, diagnosis: Diagnosis) -> Object:
         "d_model": shape.d_model,
         "d_head": shape.d_head,
         "d_mlp": shape.d_mlp if shape.has_mlp else None,
+        "experts": None if shape.mixture is None else asdict(shape.mixture),
         "vocabulary": shape.d_vocab,
         "logits": shape.n_logits,
         "positions": shape.n_positions,

@@ -86,6 +86,11 @@ def _header(series: Series, view: View) -> Iterator[str]:
         if not at.judged:
             text = f"`{at.revision.name}` (step {at.revision.step}) is not judged: {at.why}"
             yield view.paint(paragraph(text, view, "  ", "  "), "yellow")
+    for some in series.alike:
+        text = "the same weights: " + ", ".join(
+            f"`{at.revision.name}` (step {at.revision.step})" for at in some
+        )
+        yield view.paint(paragraph(text, view, "  ", "  "), "yellow")
 
 
 def _where(series: Series, view: View) -> Iterator[str]:
@@ -297,6 +302,7 @@ def training_object(series: Series) -> Object:
             for d in series.diagnostics
         ],
         "prepared": series.prepared,
+        "same_weights": [[at.revision.step for at in some] for some in series.alike],
         "revisions": [
             {
                 "name": at.revision.name,
