@@ -146,7 +146,7 @@ def prepare_workload(
     (scratch / "rows.jsonl").write_text(rows_text(SHAPES[shape].d_vocab, rows, length))
     path = scratch / f"{name}.circuit"
     if name == "W4":
-        from pathdsl.graph.model.shape import gpt2_shape
+        from pathdsl.graph.model.decoders import gpt2_shape
 
         config = json.loads((folder / "config.json").read_text())
         path.write_text(edges_text(gpt2_shape(config), folder))

@@ -1,8 +1,9 @@
 """The models that the engine is measured on: published shapes, random weights (seed 0), no names.
 
 `gpt2` is GPT-2 small's shape, `small` four layers of four heads, `pythia` Pythia-70m's, `llama` one
-with grouped queries, gated MLPs and RMSNorm of about the same size as GPT-2 small. `depth2` to
-`depth12` are equal but for their number of layers.
+with grouped queries, gated MLPs and RMSNorm of about the same size as GPT-2 small, `mixture` the
+same with eight experts of half the width, two for a token. `depth2` to `depth12` are equal but for
+their number of layers.
 """
 
 from __future__ import annotations
@@ -64,6 +65,19 @@ SHAPES = {
         d_vocab=32000,
     ),
 }
+_LLAMA = SHAPES["llama"]
+SHAPES["mixture"] = Shape(
+    config="MixtralConfig",
+    fields={
+        **_LLAMA.fields,
+        "intermediate_size": _LLAMA.fields["intermediate_size"] // 2,
+        "num_local_experts": 8,
+        "num_experts_per_tok": 2,
+    },
+    n_layers=_LLAMA.n_layers,
+    n_heads=_LLAMA.n_heads,
+    d_vocab=_LLAMA.d_vocab,
+)
 
 DEPTHS = (2, 4, 8, 12)
 for _depth in DEPTHS:  # equal but for their depth, so that only it is measured

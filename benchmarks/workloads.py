@@ -61,7 +61,7 @@ class Workload:
 
     title: str
     per: int = 1
-    shapes: tuple[str, ...] = ("gpt2", "pythia", "llama")
+    shapes: tuple[str, ...] = ("gpt2", "pythia", "llama", "mixture")
     peer: float | None = None
     bound: float | None = None
     reach: float | None = None

@@ -98,8 +98,9 @@ class Diagnostic:
 
     `message` is one lower-case sentence without a full stop, names in backticks. `label` is the
     text under the primary caret; `labels` are secondary spans. `help` is text that works when
-    pasted, `fix` the repair where it is to put one text in the place of another. The kebab-case
-    name of the code comes from its page (`pathdsl.lang.rules`).
+    pasted, `fix` the repair where it is to put one text in the place of another. `row` is the id of
+    the row of data that it is about. The kebab-case name of the code comes from its page
+    (`pathdsl.lang.rules`).
     """
 
     code: str
@@ -110,6 +111,7 @@ class Diagnostic:
     notes: tuple[str, ...] = ()
     help: str = ""
     fix: Fix | None = None
+    row: str = ""
     severity: Severity = Severity.ERROR
 
 

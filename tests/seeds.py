@@ -69,6 +69,10 @@ CASES: Mapping[str, Cases] = {
         "each variant of a toy model against the tree, also with frozen norms",
         (300, 307, 312, 316, 319), range(300, 320), 20,
     ),
+    "encoders": Cases(
+        "encoders, and OPT with norms behind its parts, against the tree",
+        (0, 1, 3, 5, 7, 9, 13, 16, 20, 23), range(24), 10,
+    ),
     "broken": Cases("broken files at each boundary", range(5), range(12), 7),
 }  # fmt: skip
 SAMPLES: Mapping[str, Samples] = {
@@ -86,6 +90,7 @@ SAMPLES: Mapping[str, Samples] = {
     "bh": Samples("false verdicts by Benjamini and Hochberg", 100, 250),
     "equivalence": Samples("level and power of equivalence", 250, 800),
     "settled": Samples("samples that settle a claim", 150, 400),
+    "emergence": Samples("emergences against their ends", 40, 200),
     "crossed": Samples("intervals over crossed rows", 300, 500),
     "correlated": Samples("correlations over prompts and members", 30, 150),
     "unverified": Samples("bounds on units that were not patched", 12, 100),

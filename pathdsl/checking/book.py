@@ -7,7 +7,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from pathdsl.engine.store.keys import digest, processor, program_text, versions
+from pathdsl.engine.store.digest import digest, processor, program_text, versions
 from pathdsl.engine.store.store import Store
 from pathdsl.score.statistics.book import Book
 

@@ -23,6 +23,7 @@ from pathdsl.checking.prepare import prepare, with_graph
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, errors_in
 from pathdsl.graph.resolve.instances import members_of
 from pathdsl.lang.lint import lint_file, sort_diagnostics
+from pathdsl.lang.only import asked_name
 from pathdsl.lang.program import Program
 from pathdsl.score.results import Judgement, Verdict
 
@@ -60,6 +61,9 @@ def check_program(
         return check.stopped(ExitCode.WRONG_INPUT)
     if not runs or not is_in(options.only, program):
         return check.stopped(ExitCode.NOTHING_TO_CHECK)
+    if options.series is None and (late := _of_revisions(program, options.only)) is not None:
+        check.faults = [*faults, late]
+        return check.stopped(ExitCode.WRONG_INPUT)
     try:
         locked = read_lock(path) if options.locked else None  # before anything runs
         outcome = check.judged()
@@ -112,6 +116,7 @@ class _Check:
         from pathdsl.checking.methodology import methodology
         from pathdsl.checking.norms import beside, other_modes
         from pathdsl.checking.presence import check_presence
+        from pathdsl.checking.said import keep_said
         from pathdsl.checking.sampling import few_rows, shared_rows
         from pathdsl.engine.several import SeveralSessions
         from pathdsl.score.judge import judge
@@ -144,7 +149,8 @@ class _Check:
         try:
             session = machines.session(ready, planner, before)
             machines.meter.start("judging")
-            judgement = judge(program, resolver, session, options.only)
+            keep = options.series.kept.take if options.series is not None else None
+            judgement = judge(program, resolver, session, options.only, keep=keep)
             if isinstance(session, SeveralSessions):
                 session.begin_all()  # a model that nothing was asked of proves itself as others do
         except Unproved:
@@ -175,7 +181,7 @@ class _Check:
         self.faults += few_rows(program, judgement.claims, tasks)
         claimed, large = claimed_sets(program, resolver, judgement.claims)
         self.faults += large
-        return FileOutcome(
+        outcome = FileOutcome(
             path=self.path,
             program=program,
             diagnostics=tuple(sort_diagnostics(self.faults, first=self.path)),
@@ -197,6 +203,8 @@ class _Check:
             declared_claims=_declared_claims(program, resolver),
             seconds=time.monotonic() - self.started,
         )
+        keep_said(outcome, options.store)
+        return outcome
 
     def _choose(self, ready: Ready, machines: Machines) -> tuple[Ready, list[AnySession]]:
         """Rows by what plain runs do on them, those of whole tasks first; and what was run.
@@ -242,6 +250,27 @@ def exit_code(judgement: Judgement, allow_inconclusive: bool) -> ExitCode:
         if not claim.as_expected and not excused:
             return ExitCode.NOT_AS_EXPECTED
     return ExitCode.AS_EXPECTED
+
+
+def _of_revisions(program: Program, only: str | None) -> Diagnostic | None:
+    """PD438 where a claim is about training steps, of which one check has none."""
+    claims = [
+        claim
+        for claim in program.claims
+        if claim.emerges is not None and (only is None or asked_name(only) == claim.name.name)
+    ]
+    if not claims:
+        return None
+    others = [claim for claim in program.claims if claim.emerges is None]
+    notes = ("`--only NAME` judges one of the other claims",) if others and only is None else ()
+    return Diagnostic(
+        code="PD438",
+        message=f"`{claims[0].name.name}` is about training steps, and one check is of one model",
+        span=claims[0].emerges.call if claims[0].emerges is not None else None,
+        label="at which revisions?",
+        notes=notes,
+        help=f"pathdsl check {program.path} --revisions step0..step143000:1000",
+    )
 
 
 def _of_memory(error: Exception) -> bool:

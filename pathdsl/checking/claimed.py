@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pathdsl.errors import Diagnostic, PathdslError, Severity, Span
+from pathdsl.graph.model.components import bits
 from pathdsl.graph.paths.pathset import FULL, PathSet, intersection, minus
 from pathdsl.graph.resolve.instances import Index, Instance, instances, members_of, ranging
 from pathdsl.graph.resolve.places import Bindings, text_of
@@ -300,12 +301,11 @@ def _graph_of(program: Program, resolver: Resolver, claim: ast.ClaimDecl) -> Res
 
 def _size(resolver: Resolver, paths: PathSet) -> Size:
     product = resolver.sets.product(paths)
-    edges, layout = product.own_edges(), product.layout
-    nodes = {end for sender, receiver, _ in edges for end in (sender, receiver)}
+    read, layout = product.senders(), product.layout
     return Size(
-        nodes=sum(layout.any_mask >> one & 1 for one in nodes),
+        nodes=sum(layout.any_mask >> one & 1 for one in product.own_nodes()),
         of_nodes=layout.any_mask.bit_count(),
-        edges=len(edges),
+        edges=sum(senders.bit_count() for senders in read.values()),
         of_edges=layout.n_edges(),
     )
 
@@ -313,12 +313,10 @@ def _size(resolver: Resolver, paths: PathSet) -> Size:
 def _filled(resolver: Resolver, paths: PathSet) -> float:
     """The share of a set among all paths along its own edges; 1 for a set that is `none`."""
     product = resolver.sets.product(paths)
-    senders: dict[int, list[int]] = {}
-    for sender, receiver, _ in product.own_edges():
-        senders.setdefault(receiver, []).append(sender)
     counts = {0: 1}
-    for receiver in sorted(senders):  # a component reads those before it alone
-        counts[receiver] = sum(counts.get(one, 0) for one in senders[receiver])
+    for (receiver, _), senders in sorted(product.senders().items()):
+        here = sum(counts.get(one, 0) for one in bits(senders))  # all of them come before it
+        counts[receiver] = counts.get(receiver, 0) + here
     along = counts.get(product.layout.logits, 0)
     return product.count() / along if along else 1.0
 

@@ -20,8 +20,9 @@ import numpy as np
 from pathdsl.draws import Draws
 from pathdsl.engine.data.task import DataCall, TaskSpec
 from pathdsl.engine.load.files import hub_folder
-from pathdsl.engine.load.source import ModelSource, folder_of, shape_of
-from pathdsl.engine.load.weights import LoadedModel, load
+from pathdsl.engine.load.resembling import Resemblance, resemblance
+from pathdsl.engine.load.source import ModelSource, config_of, folder_of, shape_of
+from pathdsl.engine.load.weights import LoadedModel, load, quiet
 from pathdsl.engine.planner import Limits, Planner
 from pathdsl.engine.proof import Proof, unproved
 from pathdsl.engine.rounding import rounding_of
@@ -100,7 +101,10 @@ class TokenizerFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What is known of a model; `faults` say why it is refused, and then the rest may be None."""
+    """What is known of a model; `faults` say why it is refused, and then the rest may be None.
+
+    `resembles`: of an unknown family, which known one is most like it.
+    """
 
     source: ModelSource
     shape: ModelShape | None = None
@@ -110,6 +114,7 @@ class Diagnosis:
     memory: Memory | None = None
     tokenizer: TokenizerFacts | None = None
     proofs: tuple[Proof, ...] = ()
+    resembles: Resemblance | None = None
     faults: tuple[Diagnostic, ...] = ()
     exit_code: ExitCode = ExitCode.AS_EXPECTED
 
@@ -134,6 +139,7 @@ def diagnose(
         return replace(
             found,
             shape=found.shape or _cached_shape(source),
+            resembles=_resembles(source, error),
             faults=tuple(_as_typed(fault, source) for fault in error.diagnostics),
             exit_code=error.exit_code,
         )
@@ -264,6 +270,22 @@ def _memory(shape: ModelShape, weights: int, itemsize: int) -> Memory:
     # Two plain runs and one put together, two copies of their real tokens, three in float64.
     compared = PROOF_ROWS * tokens * shape.n_logits * (5 * itemsize + 3 * 8)
     return Memory(weights=weights, values=batch * (row + logits), proofs=compared, tokens=tokens)
+
+
+_UNKNOWN = ("PD604", "PD607")
+"""Codes of models whose family may be an unknown one."""
+
+
+def _resembles(source: ModelSource, error: PathdslError) -> Resemblance | None:
+    """What a model that was refused for its family resembles, where its config can be read."""
+    if not any(fault.code in _UNKNOWN for fault in error.diagnostics):
+        return None
+    try:
+        config = config_of(source)
+    except PathdslError:
+        return None
+    with quiet():
+        return None if config is None else resemblance(config)
 
 
 def _cached_shape(source: ModelSource) -> ModelShape | None:

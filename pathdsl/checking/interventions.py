@@ -77,11 +77,12 @@ def _empty(program: Program) -> Iterator[Diagnostic]:
 
 def _acts(planner: Planner, task: str, blocks: tuple[Block, ...]) -> Acts:
     rows = planner.tasks[task].longest or planner.tasks[task]
-    masks = MaskTable(rows.valid)
-    table = CopyTable(Layout(planner.shape_of(task)), masks, ())
+    shape = planner.shape_of(task)
+    masks = MaskTable(rows.valid, causal=shape.causal)
+    table = CopyTable(Layout(shape), masks, ())
     place = position_mask(rows)
     return Acts(
-        blocks, planner.shape_of(task), masks, table.all_distances,
+        blocks, shape, masks, table.all_distances,
         lambda pos: masks.intern(place(pos)), rows.row_ids,
     )  # fmt: skip
 

@@ -24,7 +24,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.reach import all_of
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.lang.signatures.calls import resolve_options
-from pathdsl.lang.signatures.norms import NORM_MODES
+from pathdsl.lang.signatures.norms import NORM_MODES, ROUTINGS
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.spelling import position_text
 from pathdsl.lang.units import unit_of
@@ -95,11 +95,28 @@ def methodology(
             "a head's value is taken before the norm after attention; each reader applies that "
             "norm to the sum of the head copies that it reads"
         )
+    if any(one.normed_stream for one in shapes):
+        said["norms of the stream"] = (
+            "each reader norms the sums of the copies that it reads, one inside the other"
+        )
+    if any(one.prediction_head for one in shapes):
+        said["prediction head"] = (
+            "the layers between the last stream and the unembedding belong to `logits`"
+        )
+    if any(not one.causal for one in shapes):
+        said["heads see"] = "positions before and behind their own; padding is masked"
+    if any(one.sinks for one in shapes):
+        said["sinks"] = (
+            "a head's weights add up to less than one: the rest goes to a constant of the head, "
+            "which writes nothing"
+        )
     for name, task in ready.planner.tasks.items():
         spec = ready.planner.specs[name]
         said[f"task {name}"] = _task_line(task, spec)
         said[f"treated {name}"] = f"{spec.treated}" if spec.treated is not None else "none declared"
         said[f"norm {name}"] = NORM_MODES[spec.layernorm].said
+        if ready.planner.shape_of(name).mixture is not None:
+            said[f"routing {name}"] = ROUTINGS[spec.routing].said
         said[f"average {name}"] = spec.average
         if task.near_copies:
             said[f"near copies {name}"] = _near_line(task)

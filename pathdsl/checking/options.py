@@ -19,6 +19,7 @@ from pathdsl.near import did_you_mean
 from pathdsl.record import record
 
 if TYPE_CHECKING:
+    from pathdsl.checking.training.shared import OneOfSeries
     from pathdsl.engine.load.held import Held
     from pathdsl.engine.load.source import ModelSource
     from pathdsl.engine.meter import Progress
@@ -38,7 +39,8 @@ class CheckOptions:
     recompute norms with frozen ones, too (those that freeze them are always judged both ways).
     `store`: where values are kept between checks; None keeps nothing. `locked`: compare with the
     lock beside the file, which takes no store. `book` has what an earlier check of the file worked
-    out, and `held` its model, where one goes on in the same process. `allow_outside`: the file may
+    out, and `held` its model, where one goes on in the same process. `series`: what the check knows
+    of the series of revisions that it is one of. `allow_outside`: the file may
     name others outside of its own folder and of the one that pathdsl was started in.
     """
 
@@ -56,6 +58,7 @@ class CheckOptions:
     allow_outside: bool = False
     book: Book | None = None
     held: Held | None = None
+    series: OneOfSeries | None = None
 
     @property
     def fence(self) -> Fence | None:

@@ -5,7 +5,7 @@ No weights are read. What needs no config either is in `pathdsl.lang.lint`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,12 @@ from pathdsl.lang.check.scope import listed
 from pathdsl.lang.fence import Fence
 from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import model_of
-from pathdsl.lang.signatures.calls import DTYPES
+from pathdsl.lang.serving import fields_of, model_of
+from pathdsl.lang.signatures.calls import DATA_FILES, DTYPES
 from pathdsl.lang.written import written
 
 if TYPE_CHECKING:
+    from pathdsl.engine.data.at_hand import AtHand
     from pathdsl.engine.data.task import Hits
     from pathdsl.engine.planner import Limits, Planner
     from pathdsl.graph.resolve.resolver import Resolver
@@ -37,6 +38,7 @@ __all__ = [
     "unchecked",
     "vet_file",
     "with_graph",
+    "with_rows",
 ]
 
 
@@ -100,11 +102,11 @@ def vet_file(
 ) -> tuple[Program, list[Diagnostic]]:
     """The program, and its faults on the page and on the graph of its model, sorted. No torch.
 
-    This is all that shows before weights and rows: a head that the model has not, a layer that goes
-    back, an empty path set. Without a config at hand the graph is left to `plan`.
+    This is all that shows before weights: a head that the model has not, a layer that goes back, an
+    empty path set, a row without an answer. Without a config at hand the graph is left to `plan`.
     """
     program, faults = lint_file(path, text, fence)
-    return program, with_graph(program, faults)
+    return program, with_rows(program, with_graph(program, faults))
 
 
 def with_graph(program: Program, faults: list[Diagnostic]) -> list[Diagnostic]:
@@ -120,6 +122,58 @@ def with_graph(program: Program, faults: list[Diagnostic]) -> list[Diagnostic]:
             shapes[name] = None
     faults = [*faults, *_graph_faults(program, shapes)]
     return sort_diagnostics(faults, first=program.path)
+
+
+def with_rows(program: Program, faults: list[Diagnostic]) -> list[Diagnostic]:
+    """The faults of a program with those of rows that lie in files, where all else is right.
+
+    What hangs on tokens is told as far as an earlier check kept what the tokenizer says.
+    """
+    if errors_in(faults) or not _has_rows_in_files(program):
+        return faults
+    from pathdsl.engine.data.at_hand import row_faults
+
+    return sort_diagnostics([*faults, *row_faults(program, _at_hand(program))], first=program.path)
+
+
+def _has_rows_in_files(program: Program) -> bool:
+    data = (fields_of(program, task).get("data") for task in program.tasks.values())
+    calls = [field.value for field in data if field is not None]
+    return any(isinstance(one, ast.Call) and one.name in DATA_FILES for one in calls)
+
+
+def _at_hand(program: Program) -> Callable[[str], AtHand]:
+    """What is at hand of the model of a task, looked for once for each model."""
+    from pathdsl.engine.data.at_hand import AtHand
+    from pathdsl.engine.store.folder import default_folder
+    from pathdsl.engine.store.index import INDEX
+
+    tasks = [written(program, task) for task in program.tasks.values()]
+    found: dict[str, AtHand] = {}
+
+    def tokenizer(source: ModelSource) -> Any:
+        from pathdsl.engine.load.kept_tokenizer import has_tokenizer, known_tokenizer
+        from pathdsl.engine.store.store import Store
+
+        there = has_tokenizer(source)
+        if there is False:
+            return None
+        if there is None or not (default_folder() / INDEX).is_file():
+            return "unknown"
+        with Store(default_folder()) as store:
+            return known_tokenizer(source, store, tasks) or "unknown"
+
+    def model(task: str) -> AtHand:
+        decl = model_of(program, task)
+        name = decl.name.name if decl is not None else ""
+        if name not in found:
+            found[name] = AtHand(shape=None, tokenizer="unknown")
+            if decl is not None:
+                source = source_of(program, model=decl)
+                found[name] = AtHand(shape=shape_of(source), tokenizer=tokenizer(source))
+        return found[name]
+
+    return model
 
 
 def unchecked(program: Program, faults: list[Diagnostic]) -> str:
@@ -253,6 +307,10 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
     faults = _graph_faults(program, shapes, limits.max_states)
     if errors_in(faults):
         raise PathdslError(faults)
+    shared = options.series.shared if options.series is not None and known is None else None
+    key = shared.key(sources, shapes) if shared is not None else None
+    if shared is not None and key in shared.found:
+        return replace(shared.found[key], sources=sources)
     first, *more = sources
     tasks = [written(program, task) for task in program.tasks.values()]
     tokenizers = {
@@ -261,13 +319,15 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
     others = {
         task: (tokenizers[name], shapes[name]) for name in more for task in _tasks_of(program, name)
     }
-    data = prepare_tasks(
-        program, tokenizers[first], shapes[first], options.overrides, known, others
-    )
-    for tokenizer in tokenizers.values():
-        if isinstance(tokenizer, KeptTokenizer):
-            tokenizer.keep()
-    return Ready(
+    try:
+        data = prepare_tasks(
+            program, tokenizers[first], shapes[first], options.overrides, known, others
+        )
+    finally:  # what is wrong with rows is told by `lint`, too, as far as their tokens are known
+        for tokenizer in tokenizers.values():
+            if isinstance(tokenizer, KeptTokenizer):
+                tokenizer.keep()
+    ready = Ready(
         program=program,
         sources=sources,
         tokenizers=tokenizers,
@@ -278,6 +338,10 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
             data.specs,
             limits,
             {task: graph.shape for task, graph in resolver.others.items()},
+            {} if shared is not None else None,
         ),
         warnings=(*faults, *data.warnings),
     )
+    if shared is not None and key is not None:
+        shared.found[key] = ready
+    return ready

@@ -16,7 +16,7 @@ import numpy as np
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.data.treated import moved_places
 from pathdsl.engine.planner import Planner
-from pathdsl.engine.store.keys import digest
+from pathdsl.engine.store.digest import digest
 from pathdsl.errors import Diagnostic, Severity
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.pathset import FULL, NONE, Nodes, PathSet, Pos, intersection
@@ -94,7 +94,7 @@ class Probe:
         self.task = task
         self.resolver = resolver
         self.treated = planner.specs[task.name].treated
-        self.masks = MaskTable(task.valid)
+        self.masks = MaskTable(task.valid, causal=resolver.shape.causal)
         self.read = self.masks.intern(read)
         self.layout = Layout(resolver.shape)
         self.limits = planner.limits

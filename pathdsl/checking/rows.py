@@ -83,7 +83,6 @@ def rows_of(
     """
     from pathdsl.engine.data.rows import load_rows
     from pathdsl.engine.data.task import task_spec
-    from pathdsl.engine.data.treated import columns_of as columns_read
     from pathdsl.engine.load.weights import fetch_config, load_tokenizer
 
     shape, tokenizer = None, None
@@ -97,7 +96,7 @@ def rows_of(
     base = Path(program.origin.get(task, program.path)).parent
     loaded = load_rows(spec, base, options.overrides, program.fence, None, tokenizer)
     known = columns_of(program, declaration)
-    read = columns_read(spec.treated) if spec.treated is not None else ()
+    read = spec.treated.columns if spec.treated is not None else ()
     prompts = known.prompts if known is not None else (spec.reference, *read)
     return TaskRows(
         spec=spec,

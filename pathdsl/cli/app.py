@@ -14,6 +14,7 @@ from pathdsl.cli import (
     breaking,
     cache,
     check,
+    convert,
     data,
     diff,
     discover,
@@ -59,6 +60,7 @@ _verb("data", short_help="Write rows, or show prompts.")(data.data)
 _verb("graph", short_help="Print the nodes and edges of a path set.")(graph.graph)
 _verb("init", short_help="Write a first file.")(init.init)
 _verb("import", short_help="Read a circuit of another program.")(importing.import_)
+_verb("convert", short_help="Read a checkpoint of a toy model.")(convert.convert)
 _verb("export", short_help="Write circuits for other programs.")(export.export)
 _verb("lock", short_help="Check files and write their locks.", epilog=table())(lock.lock)
 _verb("breaking", short_help="Say which claims became weaker.", epilog=table())(breaking.breaking)

@@ -33,6 +33,7 @@ from pathdsl.cli.options import (
     read_options,
 )
 from pathdsl.cli.output import view_of
+from pathdsl.cli.training import judge_revisions
 from pathdsl.errors import ExitCode
 from pathdsl.report.formats import Settings
 
@@ -79,6 +80,21 @@ def check(
     ] = False,
     allow_outside: AllowOutside = False,
     no_color: NoColor = False,
+    revisions: Annotated[
+        str | None,
+        typer.Option(
+            "--revisions",
+            metavar="SERIES",
+            help="Judge the file at each checkpoint: step0..step143000:1000, a list, or folders by "
+            "a pattern.",
+        ),
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            "--figure", metavar="FILE", help="Also draw the series of --revisions, .svg or .html."
+        ),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Check again whenever a file that is read changes.")
     ] = False,
@@ -99,6 +115,18 @@ def check(
         concise=diagnostics is Diagnostics.CONCISE,
     )
     settings = Settings(view=view, allow_inconclusive=allow_inconclusive, locked=locked)
+    if revisions is not None:
+        for name, given in (("--watch", watch), ("--values", values is not None)):
+            if given:
+                raise typer.BadParameter(f"`--revisions` takes no `{name}`")
+        raise typer.Exit(
+            judge_revisions(
+                files, revisions, options, settings, style.value, figure=figure,
+                store=not no_cache,
+            )
+        )  # fmt: skip
+    if figure is not None:
+        raise typer.BadParameter("`--figure` draws the series of `--revisions`")
     if watch:
         raise typer.Exit(_watched(files, options, settings, style, values, store=not no_cache))
     raise typer.Exit(

@@ -96,11 +96,11 @@ def place_of(scores: np.ndarray, found: Sequence[Place]) -> str:
     return best if best and total > 0 and shares[best] >= CONCENTRATED * total else ""
 
 
-def may_read(sender: Place, receiver: Place, slot: str) -> bool:
+def may_read(sender: Place, receiver: Place, slot: str, *, causal: bool) -> bool:
     """Whether a node at one place reads what stands at another, on every row, by that input."""
     pairs = zip(sender.at, receiver.at, strict=True)
     if slot in ("k", "v"):
-        return all(a[0] <= b[-1] for a, b in pairs)
+        return not causal or all(a[0] <= b[-1] for a, b in pairs)
     return all(set(a) & set(b) for a, b in pairs)
 
 

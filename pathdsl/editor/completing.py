@@ -340,8 +340,9 @@ def _nodes(shape: ModelShape, partial: str) -> Iterator[Item]:
         yield Item(text=f"a{head[1]}.h*", told="node", says="all heads of the layer")
         for number in range(shape.n_heads):
             yield Item(text=f"a{head[1]}.h{number}", told="node", says="attention head")
-        if shape.n_groups != shape.n_heads:
-            for number in range(shape.n_groups):
+        layer = int(head[1]) if head[1].isdecimal() and int(head[1]) < shape.n_layers else 0
+        if (groups := shape.groups_of(layer)) != shape.n_heads:
+            for number in range(groups):
                 yield Item(text=f"a{head[1]}.kv{number}", told="node", says="key/value group")
         return
     for letter, says, count in (

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from pathdsl.checking.prepare import resolver_at_hand, with_graph
+from pathdsl.checking.prepare import resolver_at_hand, with_graph, with_rows
 from pathdsl.editor.names import Mention, mentions, placed
 from pathdsl.editor.statements import Statements, Version
 from pathdsl.errors import Diagnostic, PathdslError, Span
@@ -120,7 +120,7 @@ class Document:
         """The whole look at this version; may be called beside the loop that reads keystrokes."""
         version, program, loaded = self._now  # at once: a keystroke may come meanwhile
         linted = sort_diagnostics([*loaded, *lint_program(program)], first=self.path)
-        faults = with_graph(program, linted)
+        faults = with_rows(program, with_graph(program, linted))
         try:
             resolver = resolver_at_hand(program)
         except PathdslError:  # the fault is told already

@@ -1,7 +1,7 @@
 """What is said of the name under the cursor: what a word means, what a name denotes on the model.
 
 Of a declaration that is what `pathdsl explain FILE:NAME` prints; of a claim also the verdict that
-the lock beside the file has. Nothing here loads weights or reads rows.
+the lock beside the file has, and that of the last check. Nothing here loads weights or reads rows.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pathdsl.checking.lock.file import lock_path, read_lock
+from pathdsl.checking.said import One, Said, last_said
 from pathdsl.editor.document import Document
 from pathdsl.editor.names import Mention
 from pathdsl.editor.words import meaning
+from pathdsl.engine.store.folder import default_folder
+from pathdsl.engine.store.index import INDEX
 from pathdsl.errors import Diagnostic, LanguageError, PathdslError, Span
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
@@ -109,7 +112,7 @@ def _declared(document: Document, name: str) -> str:
     except (PathdslError, RecursionError):
         parts = [f"```circuit\n{source}\n```"]
     if isinstance(declaration, ast.ClaimDecl | ast.LetDecl):
-        parts += _locked(document, declaration)
+        parts += _said(document, declaration)
     return "\n\n".join(parts)
 
 
@@ -126,29 +129,51 @@ def _source(document: Document, node: ast.Node) -> str:
     return source.text[node.span.start : node.span.end].rstrip() if source is not None else ""
 
 
-def _locked(document: Document, declaration: ast.ClaimDecl | ast.LetDecl) -> list[str]:
-    """What the lock beside the file says of a claim or let."""
+def _said(document: Document, declaration: ast.ClaimDecl | ast.LetDecl) -> list[str]:
+    """What the last check and the lock beside the file say of a claim or let.
+
+    Once where both say the same.
+    """
     if declaration.span.path != document.path:
         return []
-    name = declaration.name.name
+    claims, name = isinstance(declaration, ast.ClaimDecl), declaration.name.name
+    tree = tree_hash(document.program.file)
+
+    def told(title: str, of: Mapping[str, One], by: str) -> tuple[str, list[str]] | None:
+        found = {k: one for k, one in of.items() if k == name or k.startswith(f"{name}[")}
+        lines = [f"- {_result(key, one, name)}" for key, one in list(found.items())[:_MEMBERS]]
+        if len(found) > _MEMBERS:
+            lines.append(f"- … {len(found) - _MEMBERS} more")
+        title += "" if by == tree else ", of an earlier text of the file"
+        return (title, lines) if lines else None
+
+    parts, locked, last = [], None, _last(document.path)
     try:
         lock: Mapping[str, Any] = read_lock(document.path)
+        title = f"in `{os.path.basename(lock_path(document.path))}`"
+        of = lock["claims" if claims else "quantities"]
+        locked = told(title, of, lock["inputs"]["file"]["tree"])
     except LanguageError as error:
-        missing = error.diagnostics[0].code == "PD650"
-        return [] if missing or isinstance(declaration, ast.LetDecl) else [
-            f"_{error.diagnostics[0].message}_"
-        ]  # fmt: skip
-    of = "claims" if isinstance(declaration, ast.ClaimDecl) else "quantities"
-    found = {key: one for key, one in lock[of].items() if key == name or key.startswith(f"{name}[")}
-    if not found:
-        return []
-    same = lock["inputs"]["file"]["tree"] == tree_hash(document.program.file)
-    file = os.path.basename(lock_path(document.path))
-    title = f"in `{file}`" if same else f"in `{file}`, of an earlier text of the file"
-    lines = [f"- {_result(key, one, name)}" for key, one in list(found.items())[:_MEMBERS]]
-    if len(found) > _MEMBERS:
-        lines.append(f"- … {len(found) - _MEMBERS} more")
-    return [f"{title}:\n\n" + "\n".join(lines)]
+        if error.diagnostics[0].code != "PD650" and claims:
+            parts.append(f"_{error.diagnostics[0].message}_")
+    checked = None
+    if last is not None:
+        checked = told("in the last check", last.claims if claims else last.quantities, last.tree)
+    if locked is not None and checked is not None and locked[1] == checked[1]:
+        checked = None
+    for one in filter(None, (checked, locked)):
+        parts.append(f"{one[0]}:\n\n" + "\n".join(one[1]))
+    return parts
+
+
+def _last(path: str) -> Said | None:
+    """What the result store keeps of the last check of a file."""
+    if not (default_folder() / INDEX).is_file():
+        return None
+    from pathdsl.engine.store.store import Store
+
+    with Store(default_folder()) as store:
+        return last_said(path, store)
 
 
 def _result(key: str, one: Mapping[str, Any], name: str) -> str:

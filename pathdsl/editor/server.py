@@ -289,6 +289,10 @@ def build() -> Server:
     def _(params: lsp.DidCloseTextDocumentParams) -> None:
         server.close(params.text_document.uri)
 
+    @server.feature(lsp.WORKSPACE_DID_CHANGE_CONFIGURATION)
+    def _(params: lsp.DidChangeConfigurationParams) -> None:
+        """There is nothing to configure, and some clients send it unasked."""
+
     def at(params: Any) -> tuple[_Open, Document, int] | None:
         file = server.files.get(params.text_document.uri)
         if file is None or file.document is None:

@@ -29,6 +29,7 @@ from pathdsl.lang.signatures.calls import (
     Signature,
 )
 from pathdsl.lang.signatures.correlations import CORRELATION
+from pathdsl.lang.signatures.emergence import EMERGES
 from pathdsl.lang.signatures.interventions import VECTOR
 from pathdsl.lang.signatures.kinds import UNITS
 from pathdsl.lang.signatures.members import OVER_MEMBERS
@@ -133,7 +134,8 @@ def meaning(name: str, told: str = "") -> str:
             one.name, one.meaning, one.example
         )  # fmt: skip
         lines = [f"**{shown}** · {one.kind}", "", says, "", "```circuit", example, "```"]
-        lines += [o if o.startswith("of ") else f"- `{o}`" for o in one.options]
+        lines += [f"- `{o.written}`" + (f": {o.means}" if o.means else "") for o in one.options]
+        lines += ["of " + ", ".join(one.taken_by)] if one.taken_by else []
         parts.append("\n".join(lines))
     return "\n\n---\n\n".join(parts)
 
@@ -156,6 +158,7 @@ def signatures() -> dict[str, Signature]:
     tables: tuple[Mapping[str, Signature], ...] = (
         SCORES, STATISTICS, P_VALUES, OVER_MEMBERS, MEASURES, METHODS, KNOCKOUTS, LOADERS,
         DATA_FILES, TREATED, PATH_SETS, {CORRELATION.name: CORRELATION, VECTOR.name: VECTOR},
+        {EMERGES.name: EMERGES},
         {"treat": RUN_OPTIONS, "keep": RUN_OPTIONS},
     )  # fmt: skip
     for one in tables:

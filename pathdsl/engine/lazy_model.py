@@ -24,7 +24,7 @@ from pathdsl.engine.load.weights import LoadedModel, load, weight_hashes
 from pathdsl.engine.meter import Meter
 from pathdsl.engine.planner import Limits
 from pathdsl.engine.rounding import ROUNDING, precision_of
-from pathdsl.engine.store.keys import digest, processor, program_text, versions
+from pathdsl.engine.store.digest import digest, processor, program_text, versions
 from pathdsl.engine.store.store import Store
 from pathdsl.errors import Diagnostic, EngineError
 

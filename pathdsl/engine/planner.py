@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pathdsl.engine.attribution.vet import vet
@@ -37,7 +37,8 @@ class Limits:
 class Planner:
     """Builds plans for requests; needs the rows, not the weights.
 
-    `shape` is that of the first model, `shapes` that of each task on another one.
+    `shape` is that of the first model, `shapes` that of each task on another one. `kept` has the
+    plans that were built, where other models of these shapes follow on the same rows.
     """
 
     shape: ModelShape
@@ -45,6 +46,7 @@ class Planner:
     specs: Mapping[str, TaskSpec]
     limits: Limits = field(default_factory=Limits)
     shapes: Mapping[str, ModelShape] = field(default_factory=dict)
+    kept: dict[object, tuple[Plan, ...]] | None = field(default=None, repr=False)
 
     def shape_of(self, task: str) -> ModelShape:
         """The shape of the model that a task runs on."""
@@ -100,7 +102,7 @@ class Planner:
         """
         for run, measure in map(self.read, requests):
             if measure.asked is not None:
-                vet(measure.asked, self.shape_of(run.task))
+                vet(measure.asked, self.shape_of(run.task), self.specs[run.task].routed)
         found: list[Plan] = []
         requests = [request for request in requests if request[1].asked is None]
         for (name, behind), wanted in self._by_rows(requests).items():
@@ -109,23 +111,34 @@ class Planner:
                 next_tokens(task, Pos.parse(position))  # raises PD347 where nothing follows
             for measure in dict.fromkeys(m for _, m in wanted):
                 _vet_answer(task, measure)
-            plans = build_plans(
-                self.shape_of(name),
-                name,
-                task.valid,
-                position_mask(task),
-                wanted,
-                own=self.specs[name].treated,
-                frozen=self.specs[name].frozen,
-                max_states=self.limits.max_states,
-                max_copies=self.limits.max_copies,
-                names=task.row_ids,
-                behind=behind,
-            )
-            for plan in plans:
-                _vet_means(task, plan)
+            spec = self.specs[name]
+            key = name, behind, tuple(wanted), spec.treated, (spec.frozen, spec.routed)
+            plans = (self.kept or {}).get(key) or self._made(name, behind, task, wanted)
+            if self.kept is not None:
+                self.kept[key] = plans
             found += plans
         return found
+
+    def _made(
+        self, name: str, behind: str, task: TaskData, wanted: Sequence[Request]
+    ) -> tuple[Plan, ...]:
+        plans = build_plans(
+            self.shape_of(name),
+            name,
+            task.valid,
+            position_mask(task),
+            wanted,
+            own=self.specs[name].treated,
+            frozen=self.specs[name].frozen,
+            routed=self.specs[name].routed,
+            max_states=self.limits.max_states,
+            max_copies=self.limits.max_copies,
+            names=task.row_ids,
+            behind=behind,
+        )
+        for plan in plans:
+            _vet_means(task, plan)
+        return plans
 
 
 def _vet_means(task: TaskData, plan: Plan) -> None:

@@ -35,11 +35,12 @@ class Proof:
 
 
 def worst_of(proofs: Sequence[Proof]) -> Proof:
-    """Equal proofs of several plans as one: the largest error, and what all of them compared."""
+    """Equal proofs of several plans as one: the largest error, and what all of them compared.
+
+    How many plans there were hangs on what was stored, and is no part of a result.
+    """
     worst = max(proofs, key=lambda proof: inf if isnan(proof.error) else proof.error)
-    if len(proofs) == 1:
-        return worst
-    return replace(worst, compared=f"{worst.compared}; the worst of {len(proofs)} plans")
+    return replace(worst, compared="; ".join(sorted({proof.compared for proof in proofs})))
 
 
 def unproved(proofs: Iterable[tuple[str, Proof]]) -> list[Diagnostic]:

@@ -24,7 +24,8 @@ from pathdsl.engine.lazy_model import LazyModel
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.proof import Proof
 from pathdsl.engine.run.parts import Part
-from pathdsl.engine.store.keys import TaskKeys, digest
+from pathdsl.engine.store.digest import digest
+from pathdsl.engine.store.keys import TaskKeys
 from pathdsl.engine.store.store import About, Store, Underway
 from pathdsl.errors import DataError
 from pathdsl.plan.outputs import Plan
@@ -239,7 +240,7 @@ class Recall:
     def _of(self, task: str, behind: str = "") -> TaskKeys:
         if (task, behind) not in self._tasks:
             spec, rows = self.planner.specs[task], self.planner.tasks[task].branch(behind)
-            keys = TaskKeys(self._setting, rows, spec.layernorm, spec.treated)
+            keys = TaskKeys(self._setting, rows, spec.held, spec.treated)
             self._tasks[task, behind] = keys
         return self._tasks[task, behind]
 

@@ -28,6 +28,7 @@ from pathdsl.graph.resolve.instances import Instance, in_common, instances
 from pathdsl.graph.resolve.places import Bindings
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.graph.resolve.targets import targets_of
+from pathdsl.graph.suits import structure_faults
 from pathdsl.lang import ast
 from pathdsl.lang.loops import Looped, mentioned, sides_of
 from pathdsl.lang.program import Declaration, Program
@@ -37,7 +38,7 @@ from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.lang.signatures.correlations import is_correlation
 from pathdsl.lang.signatures.kinds import Kind
-from pathdsl.lang.signatures.measures import MEASURES, nodes_in
+from pathdsl.lang.signatures.measures import nodes_in
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.spelling import as_position
 from pathdsl.lang.walk import children, strip, walk
@@ -64,6 +65,8 @@ def check_graph(
     declarations = [*program.declarations()]
     if tasks is not None:
         declarations = _measured_on(program, tasks)
+    for fault in structure_faults(program, shape, declarations, tasks):
+        checker.add(fault)
     here = {id(one) for one in declarations}
     for group in program.groups.values():
         if id(group) in here:
@@ -236,7 +239,6 @@ class _Checker:
             case ast.AttentionArgs(head=head):
                 yield head
             case ast.Call() if any(nodes_in(node)):
-                self.copied(node)
                 yield from nodes_in(node)
             case ast.Subscript(member=member, more=more):
                 yield from (part for part in (member, *more) if isinstance(part, ast.NodeRef))
@@ -245,21 +247,6 @@ class _Checker:
             case _:
                 for child in children(node):
                     yield from self.parts(child)
-
-    def copied(self, call: ast.Call) -> None:
-        """PD383 where a measure looks for a token among logits of something else."""
-        record, shape = MEASURES.get(call.name), self.resolver.layout.shape
-        if record is None or record.reads != "copy" or not shape.d_vocab_out:
-            return
-        self.faults.append(
-            Diagnostic(
-                code="PD383",
-                message=f"`{call.name}` looks for the token that a head reads among the logits, "
-                f"and the model's {shape.d_vocab_out} logits are not those of its tokens",
-                span=call.span,
-                help="measure an answer: `dla(a0.h0, answer)`",
-            )
-        )
 
     def scoped(self, paths: ast.Node, options: tuple[ast.Argument, ...]) -> Iterator[ast.Node]:
         """What a path set and its scope share, where there is one."""

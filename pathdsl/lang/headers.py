@@ -5,8 +5,6 @@ columns_in_file(program, task)    # ("prompt", "other", "answer")
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from functools import lru_cache
@@ -15,6 +13,7 @@ from pathlib import Path
 from pathdsl.lang import ast
 from pathdsl.lang.fence import SUFFIX
 from pathdsl.lang.program import Program
+from pathdsl.lang.rowtext import CODE, WORD_PLACES, CsvFault, cells_of, lines_of, prompts_of
 from pathdsl.lang.serving import Columns, fields_of
 from pathdsl.lang.signatures.calls import DATA_FILES, path_in
 from pathdsl.reading import read_file
@@ -23,7 +22,7 @@ __all__ = ["columns_in_file"]
 
 _MOST = 1_000_000
 """Bytes of a file of JSON lines: of a larger one some row behind them might have the column."""
-_NOT_COLUMNS = ("positions", "spans", "word_idxs")
+_NOT_COLUMNS = ("positions", "spans", WORD_PLACES)
 
 
 def columns_in_file(program: Program, task: ast.TaskDecl) -> Columns | None:
@@ -57,24 +56,20 @@ def _columns(path: str, kind: str, changed: int, size: int) -> tuple[str, ...] |
         return _beside(path)
     content = read_file(path, _MOST + 1)
     if where == "in the first line":
-        text = content.decode("utf-8-sig", "replace")
-        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
         try:
-            return tuple(next((cells for cells in rows if cells), ())) or None
-        except csv.Error:
+            return tuple(next(cells_of(content.decode(CODE, "replace")), (0, 0, []))[2]) or None
+        except CsvFault:
             return None
     if len(content) > _MOST:
         return None
-    text = content.decode("utf-8-sig")
+    text = content.decode(CODE)
     found: dict[str, None] = {}
     try:
         if where == "in the whole file":
-            rows_read = json.loads(text)
-            if isinstance(rows_read, dict):
-                rows_read = rows_read["prompts"]
+            rows_read, _ = prompts_of(json.loads(text))
         else:
-            rows_read = [json.loads(line) for line in text.split("\n") if line.strip()]
-    except (ValueError, KeyError, RecursionError):
+            rows_read = [json.loads(line) for _, line in lines_of(text)]
+    except (ValueError, RecursionError):
         return None
     if not isinstance(rows_read, list):
         return None

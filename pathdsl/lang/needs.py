@@ -111,12 +111,23 @@ def with_needs(text: str, file: ast.File) -> str:
         start, end, version = found
         enough = _number(version) >= _number(since)
         return text if enough else f'{text[:start]}"{since}"{text[end:]}'
-    field = f'needs = "{since}"'
+    at, put = field_put(text, circuit, f'needs = "{since}"')
+    return f"{text[:at]}{put}{text[at:]}"
+
+
+def field_put(text: str, circuit: ast.CircuitDecl, field: str) -> tuple[int, str]:
+    """Where and how a field is put into the block of a circuit: before all others.
+
+    Where fields have lines of their own it gets one, too.
+    """
     if circuit.fields:
         at = min(one.span.start for one in circuit.fields)
-        return f"{text[:at]}{field}; {text[at:]}"
+        before = text[text.rfind("\n", 0, at) + 1 : at]
+        return at, f"{field}; " if before.strip() else f"{field}\n{before}"
     at = circuit.span.end
-    if text[at - 1] == "}":
-        at -= 1
-        return f"{text[:at]}{field} {text[at:]}"
-    return f"{text[:at]} {{ {field} }}{text[at:]}"
+    if text[at - 1] != "}":
+        return at, f" {{ {field} }}"
+    at = text.rfind("{", circuit.span.start, at) + 1
+    if text[at] == "\n":
+        return at, f"\n  {field}"
+    return at, f" {field}" + " " * (text[at] == "}")

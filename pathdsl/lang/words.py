@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 
 from pathdsl.lang.elsewhere import ELSEWHERE
@@ -32,23 +31,37 @@ from pathdsl.lang.signatures.calls import (
     TREATED,
 )
 from pathdsl.lang.signatures.correlations import CORRELATION
+from pathdsl.lang.signatures.emergence import EMERGES
 from pathdsl.lang.signatures.kinds import REQUIRED, Parameter, Signature
 from pathdsl.lang.signatures.members import OVER_MEMBERS
 from pathdsl.lang.signatures.pvalues import P_VALUES
+from pathdsl.record import record
 
-__all__ = ["Word", "all_words", "words_named"]
+__all__ = ["Option", "Word", "all_words", "words_named"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
+class Option:
+    """One option of a word: how it is written, with its choices or default, and what it is for."""
+
+    written: str
+    means: str
+
+
+@record
 class Word:
-    """One word in one sense. `page` is the part of the documentation that has the whole of it."""
+    """One word in one sense. `page` is the part of the documentation that has the whole of it.
+
+    `taken_by`: of an option, the words that take it.
+    """
 
     name: str
     kind: str
     meaning: str
     example: str
     page: str
-    options: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
+    taken_by: tuple[str, ...] = ()
 
 
 _STATEMENTS = {
@@ -231,6 +244,7 @@ _FIELDS_OF_TASK = {
     "cluster": ("rows of one value are no independent evidence", "cluster = pair"),
     "split_by": ("claims are also reported by its values", "split_by = template"),
     "layernorm": ("which scales norms have where paths meet", "layernorm = frozen"),
+    "routing": ("which experts a mixture has where paths meet", "routing = frozen"),
     "average": ("how ratios over prompts are formed", "average = ratio_of_means"),
     "bos": ("whether a beginning-of-sequence token is put in front", "bos = true"),
     "tokens": ("how the text of an answer becomes a token", "tokens = continued"),
@@ -346,26 +360,35 @@ def _fields(
     records: Mapping[str, Parameter],
     table: Mapping[str, tuple[str, str]],
 ) -> Iterable[Word]:
-    for name, record in records.items():
+    for name, one in records.items():
         meaning, example = table[name]
         yield Word(
             name=name, kind=kind, meaning=meaning, example=example, page=page,
-            options=(f"{name} = {' or '.join(record.choices)}",) if record.choices else (),
+            options=_choices(name, one.choices),
         )  # fmt: skip
+
+
+def _choices(name: str, choices: tuple[str, ...]) -> tuple[Option, ...]:
+    written = f"{name} = {' or '.join(choices)}"
+    return (Option(written=written, means=""),) if choices else ()
 
 
 def _called(
     kind: str, page: str, records: Mapping[str, Signature], table: Mapping[str, str]
 ) -> Iterable[Word]:
-    for name, record in records.items():
+    for name, one in records.items():
         yield Word(
-            name=name, kind=kind, meaning=table[name], example=record.example, page=page,
-            options=tuple(_option(p) for p in record.parameters if not p.by_place),
+            name=name, kind=kind, meaning=table[name], example=one.example, page=page,
+            options=tuple(_option(p) for p in one.parameters if not p.by_place),
         )  # fmt: skip
 
 
-def _option(parameter: Parameter) -> str:
+def _option(parameter: Parameter) -> Option:
     """`as: recovered, ratio, gap`, the default first."""
+    return Option(written=_written(parameter), means=parameter.means)
+
+
+def _written(parameter: Parameter) -> str:
     choices = list(parameter.choices)
     default = parameter.default
     if default in choices:
@@ -407,6 +430,10 @@ def all_words() -> tuple[Word, ...]:
             "function of two loops", scores, {CORRELATION.name: CORRELATION},
             {CORRELATION.name: "how two lets over the same members go together"},
         ),
+        *_called(
+            "function over revisions", "docs/revisions.md", {EMERGES.name: EMERGES},
+            {EMERGES.name: "the training step from which a condition holds at all later ones"},
+        ),
         *_called("method", f"{language}#claim", METHODS, _METHODS),
         *_called("model", f"{language}#model", LOADERS, _LOADERS),
         *_called("data", f"{language}#data", DATA_FILES, _DATA_FILES),
@@ -423,61 +450,17 @@ def all_words() -> tuple[Word, ...]:
     )  # fmt: skip
 
 
-_OPTIONS = {
-    "among": "which prompts of faithfulness; of chance, how many random path sets",
-    "answer": "the column of the answer",
-    "as": "the form of the score",
-    "at": "the positions that are meant",
-    "average": "how ratios over prompts are formed",
-    "by": "the rule by which it is done",
-    "config": "which configuration of a data set",
-    "count": "how many edges",
-    "draws": "how often chance is asked",
-    "dtype": "the type of weights and arithmetic",
-    "given": "what is knocked out beside each unit",
-    "ids": "columns of a CSV whose cells are token ids",
-    "in": "what is counted",
-    "key": "the name of a tensor in its file",
-    "knockouts": "which units are knocked out together",
-    "like": "the path set that is imitated",
-    "metric": "the metric that is read",
-    "negated": "whether the write has the other sign",
-    "of": "the positions whose tokens are meant",
-    "over": "the units that are meant, in the place of those that the path set names",
-    "per": "what a unit is",
-    "rank": "whether the sign of a score counts in its order",
-    "revision": "the commit of a model or a data set on the hub",
-    "rule": "which points an integral is summed at",
-    "runs": "how many searches there are",
-    "sample": "how many units each step of a search looks at",
-    "scale": "how large",
-    "scope": "paths outside of it keep the reference",
-    "seed": "where draws begin; the same seed gives the same draws",
-    "sha256": "the beginning of a file's hash, which it must have",
-    "share": "a share of prompts or draws",
-    "select": "by which rule a circuit is chosen from scores",
-    "side": "which way a test looks",
-    "size": "how large a circuit",
-    "slot": "an input of a head",
-    "split": "whether prompts that choose and that judge are apart; of a data set, which part",
-    "steps": "how many points an integral has",
-    "take": "how many rows are taken",
-    "task": "the prompts that are meant",
-    "texts": "columns of a CSV whose cells are texts",
-    "top": "how many of the largest are taken",
-    "treated": "what treated paths carry, in the place of the task's",
-}
-
-
 def _option_words() -> Iterable[Word]:
     """Options and what may stand behind them, each once, with what takes it."""
     taken: dict[str, dict[str, str]] = {}
+    meant: dict[str, dict[str, None]] = {}
     chosen: dict[str, list[str]] = {}
     for word in all_words():
         for option in word.options:
-            name, _, choices = option.partition(":")
-            if not _:
+            name, colon, choices = option.written.partition(":")
+            if not colon:
                 continue
+            meant.setdefault(name, {})[option.means] = None
             taken.setdefault(name, {}).setdefault(word.name, word.example)
             for choice in filter(str.isidentifier, choices.replace(",", " ").split()):
                 chosen.setdefault(choice, []).append(f"`{name}: {choice}` of {word.name}")
@@ -487,9 +470,9 @@ def _option_words() -> Iterable[Word]:
     for name, users in taken.items():
         shown = next((one for one in users.values() if f"{name}: " in one), "")
         yield Word(
-            name=name, kind="option", meaning=_OPTIONS[name],
+            name=name, kind="option", meaning="; or ".join(meant[name]),
             example=shown or f"{next(iter(users))}(…, {name}: …)", page="docs/language.md",
-            options=("of " + ", ".join(users),),
+            taken_by=tuple(users),
         )  # fmt: skip
     for choice, places in chosen.items():
         yield Word(

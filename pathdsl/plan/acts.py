@@ -208,8 +208,9 @@ class Acts:
         array, length = self.masks.array(keys), self.masks.n_pos
         window = self.shape.window(layer) or length
         total = np.concatenate([np.zeros((len(array), 1), int), array.cumsum(axis=1)], axis=1)
-        ends = np.arange(length) + 1
-        starts = np.clip(ends - window, 0, None)
+        own = np.arange(length) + 1
+        ends = own if self.shape.causal else np.clip(own + window - 1, 0, length)
+        starts = np.clip(own - window, 0, None)
         return (total[:, ends] - total[:, starts]) * self.masks.array(queries)
 
     def _vet_seen(self, act: Act, target: Target) -> None:

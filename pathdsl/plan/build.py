@@ -12,6 +12,7 @@ from pathdsl.graph.model.components import HEAD, Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.product import MAX_STATES
+from pathdsl.graph.suits import no_frozen_norms
 from pathdsl.plan.acts import treated_at
 from pathdsl.plan.apart import run_apart
 from pathdsl.plan.copies import RunBuilder
@@ -53,6 +54,7 @@ def build_plans(
     *,
     own: TreatedSpec | None = None,
     frozen: bool = False,
+    routed: bool = False,
     max_states: int = MAX_STATES,
     max_copies: int = MAX_COPIES,
     names: Sequence[str] = (),
@@ -64,18 +66,28 @@ def build_plans(
         valid: (rows, pos) bool, where real tokens stand.
         requests: runs whose `treated` is already the task's own where they named none.
         own: the task's own treated value, for measures that compare with the treated run.
-        frozen: whether norms of mixed copies have the reference run's scales.
+        frozen: whether norms of mixed copies have the reference run's scales; routed: whether
+            they have its routing of mixtures.
         names: of the rows, for messages.
         behind: the column whose answers stand behind the prompts.
 
     Raises:
         PlanError: too many states (PD210) or steps (PD211); a treated value is missing (PD221);
+            norms that cannot be frozen (PD262);
             what actions cannot do (PD225, PD227, PD231, PD232).
     """
     return tuple(
         replace(
             _build_one(
-                shape, task, valid, position, runs, own, frozen, max_states, max_copies, names
+                shape,
+                task,
+                valid,
+                position,
+                runs,
+                own,
+                (frozen, routed),
+                (max_states, max_copies),
+                names,
             ),
             behind=behind,
         )
@@ -108,13 +120,16 @@ def _build_one(
     position: PositionMask,
     runs: Mapping[RunSpec, list[Measure]],
     own: TreatedSpec | None,
-    frozen: bool,
-    max_states: int,
-    max_copies: int,
+    held: tuple[bool, bool],
+    bounds: tuple[int, int],
     row_names: Sequence[str],
 ) -> Plan:
+    """One plan; `held` as `frozen` and `routed`, `bounds` states and steps."""
+    frozen, routed = held
+    if frozen and shape.normed_stream:
+        raise no_frozen_norms(shape)
     layout = Layout(shape)
-    masks = MaskTable(valid)
+    masks = MaskTable(valid, causal=shape.causal)
     beside = treated_beside((m for measures in runs.values() for m in measures), own, task)
     read_of = [run.treated for run in runs if run.treats] + [beside]
     plainly = tuple(dict.fromkeys(spec for spec in read_of if spec is not None))
@@ -132,8 +147,9 @@ def _build_one(
         [spec.how.constant for spec in treated],
         [treated_at(spec, masks, mask_of) for spec in treated],
         frozen=frozen,
-        max_states=max_states,
-        max_copies=max_copies,
+        routed=routed,
+        max_states=bounds[0],
+        max_copies=bounds[1],
     )
     builders: dict[tuple[RunSpec, tuple[int, ...]], RunBuilder] = {}
 
@@ -232,12 +248,13 @@ def _build_one(
         plain_need=plain_need,
         position_masks=names,
         frozen=frozen,
+        routed=routed,
         means=means_of(
             sides,
             plain_need,
             (task, layout, masks, mask_of, row_names),
-            (max_states, max_copies),
-            frozen,
+            bounds,
+            held,
         ),
     )
 

@@ -36,9 +36,11 @@ from pathdsl.plan.sides import Side, joined, put, whole_mlp, within
 from pathdsl.plan.steps import (
     NOTHING,
     REFERENCE,
+    ROUTING,
     AttentionResid,
     Blend,
     Frozen,
+    FrozenTo,
     HeadCopy,
     HiddenCopy,
     InputResid,
@@ -103,6 +105,16 @@ class RunBuilder:
         if not self.table.frozen or self.sides is None:
             return self.table.frozen
         return self.sides[False].frozen(kinds, layer)
+
+    def _mlp_frozen_to(self, layer: int) -> Frozen:
+        """What a mixed copy of an MLP is frozen to: the scales of its norms, and its routing."""
+        kinds = mlp_scales(self.layout.shape)
+        if not (self.table.routed and self.layout.shape.routes(layer)):
+            return self.frozen_to(kinds, layer)
+        kinds = (*(kinds if self.table.frozen else ()), ROUTING)
+        if self.sides is not None:
+            return self.sides[False].frozen_to(kinds, layer)
+        return FrozenTo(blends=tuple((kind, ((REFERENCE, TRUE),)) for kind in kinds))
 
     def logits(self, *, frozen: bool = False) -> Stream:
         """The final residual stream, from which this run's logits are computed.
@@ -188,8 +200,7 @@ class RunBuilder:
             if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
                 return self._blend(kept, cut, None, v, state)
             part = HiddenCopy if layer in self.layout.neurons else MlpCopy
-            kinds = mlp_scales(self.layout.shape)
-            mlp = part(layer=layer, resid=stream.step, frozen=self.frozen_to(kinds, layer))
+            mlp = part(layer=layer, resid=stream.step, frozen=self._mlp_frozen_to(layer))
             return self._blend(kept, cut, mlp, v, state)
         query = self._stream(
             self.automaton.slot_step(state, v, "q").free, stage, self.frozen_streams
@@ -234,9 +245,9 @@ class RunBuilder:
             return [(step.free, all_seen)]
         groups: dict[int, np.ndarray] = {}
         visible = self.masks.distances(all_seen)
-        for distance in np.flatnonzero(visible):
-            between = step.at(int(distance))
-            groups.setdefault(between, np.zeros_like(visible))[distance] = True
+        for place in np.flatnonzero(visible):
+            between = step.at(int(place) + self.masks.first_distance)
+            groups.setdefault(between, np.zeros_like(visible))[place] = True
         return [(between, self.masks.distance_set(d)) for between, d in groups.items()]
 
     def _blend(self, kept: int, cut: int, step: Step | None, v: int, state: int) -> Cell:

@@ -173,16 +173,21 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     tokens = {
         m: int(masks.array(m).sum()) for m in {*plan.need, *(o.positions for o in plan.outputs)}
     }
-    keys_seen = np.arange(1, masks.n_pos + 1)
+    keys_seen = np.arange(1, masks.n_pos + 1)  # in causal attention; in others all of the prompt
     pairs: dict[int, int] = {}  # (query, key) pairs of the tokens of a mask
     lengths = masks.valid.sum(axis=1)
-    pairs_plain = int((lengths * (lengths + 1) // 2).sum())
+    pairs_plain = int((lengths * (lengths + 1) // 2 if s.causal else lengths**2).sum())
     n_tokens = int(lengths.sum())
     d, dh, heads = s.d_model, s.d_head, s.n_heads
     into_mlp = d * s.d_mlp * (2 if s.gated_mlp else 1)  # up to the hidden units
-    whole_mlp = into_mlp + d * s.d_mlp
-    projections = 2 * d * dh * (heads + s.n_groups)
-    per_token = s.n_layers * (projections + (whole_mlp if s.has_mlp else 0))
+    # Of a mixture the router and the experts that a token uses.
+    mlps = [
+        d * (s.used_units(layer) * (3 if s.gated_mlp else 2) + s.routes(layer) * s.n_experts)
+        for layer in range(s.n_layers)
+    ]
+    asks = 2 if s.gated_heads else 1  # a query and its gate
+    projections = d * dh * ((1 + asks) * heads + 2 * s.n_groups)
+    per_token = s.n_layers * projections + (sum(mlps) if s.has_mlp else 0)
     trunk = n_tokens * per_token + s.n_layers * 2 * heads * dh * pairs_plain
     plain = trunk + n_tokens * d * s.n_logits
     by_slot: dict[float, int] = {}
@@ -203,7 +208,9 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                 by_layer[layer] += 1
                 need = plan.need[number]
                 if need not in pairs:
-                    pairs[need] = int((masks.array(need) @ keys_seen).sum())
+                    queries = masks.array(need)
+                    seen = queries @ keys_seen if s.causal else queries.sum(axis=1) * lengths
+                    pairs[need] = int(seen.sum())
                 macs += 2 * pairs[need] * dh
                 for reads_by, read in [
                     ("q", query),
@@ -214,12 +221,13 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                     for step, _ in parts_of(plan.steps, read):
                         if (step, whose, reads_by) not in projected:
                             projected.add((step, whose, reads_by))
-                            macs += tokens[plan.need[step]] * d * dh
+                            each = asks if reads_by == "q" else 1
+                            macs += tokens[plan.need[step]] * d * dh * each
             case MlpCopy(layer=layer):
                 by_layer[layer] += 1
-                macs += here * whole_mlp
-            case ScaleCopy(kind=kind):  # of a norm of an MLP by way of the MLP
-                macs += here * (whole_mlp if kind in OF_MLP else d * heads * dh)
+                macs += here * mlps[layer]
+            case ScaleCopy(kind=kind, layer=layer):  # of a norm of an MLP by way of the MLP
+                macs += here * (mlps[layer] if kind in OF_MLP else d * heads * dh)
             case HiddenCopy(layer=layer):
                 by_layer[layer] += 1
                 macs += here * into_mlp
@@ -322,7 +330,8 @@ def row_bytes(plan: Plan, itemsize: int, order: Schedule) -> int:
         most = max(most, live)
         for when in [w for w in ends if w <= slot]:
             live -= ends.pop(when)
-    width = 6 * s.d_model + s.d_mlp + s.n_heads * plan.masks.n_pos
+    units = max(map(s.used_units, range(s.n_layers)), default=0)
+    width = 6 * s.d_model + units + s.n_heads * plan.masks.n_pos
     working = plan.masks.valid.sum() / rows * itemsize * width
     return int(most + fixed + working)
 

@@ -3,7 +3,8 @@
 A mask is a (rows, pos) array of truth values inside the prompts (padding is in no mask). Masks are
 named by small integers and their algebra is memoised on those, so planning thousands of copies
 compares numbers, not arrays. A *distance set* is the same for the relation of a head's position and
-the position it reads: bit d is "the key stands d positions before the head".
+the position it reads: bit d is "the key stands d positions before the head". Where attention is not
+causal distances are negative, too: bit 0 is then the first of them, `first_distance`.
 """
 
 from __future__ import annotations
@@ -19,11 +20,16 @@ TRUE = 1
 
 
 class MaskTable:
-    """Interned masks of one task; `FALSE` is empty, `TRUE` is every position of every prompt."""
+    """Interned masks of one task; `FALSE` is empty, `TRUE` is every position of every prompt.
 
-    def __init__(self, valid: np.ndarray) -> None:
+    `causal`: whether no distance is below 0.
+    """
+
+    def __init__(self, valid: np.ndarray, *, causal: bool = True) -> None:
         self.valid = valid
         self.n_rows, self.n_pos = valid.shape
+        self.causal = causal
+        self.first_distance = 0 if causal else 1 - self.n_pos
         self._arrays: list[np.ndarray] = []
         self._ids: dict[bytes, int] = {}
         self._memo: dict[tuple[str, int, int], int] = {}
@@ -102,8 +108,13 @@ class MaskTable:
     # Distances
     # ---------------------------------------------------------------------------------------------
 
+    @property
+    def every_distance(self) -> np.ndarray:
+        """All distances that two positions may have, in the order of the bits of a set."""
+        return np.arange(self.first_distance, self.n_pos)
+
     def distance_set(self, array: np.ndarray) -> int:
-        """The number of a (pos,) set of distances."""
+        """The number of a set of distances, True at those of `every_distance` that are in it."""
         key = np.packbits(array).tobytes()
         found = self._distance_ids.get(key)
         if found is None:
@@ -112,7 +123,7 @@ class MaskTable:
         return found
 
     def distances(self, which: int) -> np.ndarray:
-        """The (pos,) contents of a distance set."""
+        """The contents of a distance set."""
         return self._distances[which]
 
     def seen_from(self, mask: int, distances: int) -> int:
@@ -136,9 +147,10 @@ class MaskTable:
                 [np.zeros((self.n_rows, 1), np.int64), np.cumsum(source, axis=1)], axis=1
             )
             result = np.zeros_like(source)
-            for low, high in _runs(self._distances[distances]):
+            for first, last in _runs(self._distances[distances]):
+                low, high = first + self.first_distance, last + self.first_distance
                 # position p sees p-high … p-low
-                ends = np.clip(np.arange(self.n_pos) - low + 1, 0, None)
+                ends = np.clip(np.arange(self.n_pos) - low + 1, 0, self.n_pos)
                 starts = np.clip(np.arange(self.n_pos) - high, 0, None)
                 starts = np.minimum(starts, ends)
                 result |= counts[:, ends] > counts[:, starts]

@@ -49,12 +49,13 @@ def mean_plan(
     wanted: Iterable[tuple[str, int]],
     whose: tuple[str, Layout, MaskTable, Callable[[Pos], int], Sequence[str]],
     bounds: tuple[int, int],
-    frozen: bool,
+    held: tuple[bool, bool],
 ) -> MeanPlan:
     """The plan of the runs behind a constant; `wanted` are kinds and layers of the values averaged.
 
     `whose`: task, layout, masks, positions and names of the rows. `bounds`: states and steps.
-    `frozen`: whether the runs that actions read have frozen norms; those averaged are plain.
+    `held`: whether the runs that actions read have frozen norms, and a frozen routing; those
+    averaged are plain.
     """
     task, layout, masks, position, names = whose
     run = RunSpec(task=task, kind="reference", blocks=blocks)
@@ -65,7 +66,7 @@ def mean_plan(
     table = CopyTable(
         layout, masks, [one.how.constant for one in treated],
         [treated_at(one, masks, position) for one in treated],
-        frozen=frozen, max_states=bounds[0], max_copies=bounds[1],
+        frozen=held[0], routed=held[1], max_states=bounds[0], max_copies=bounds[1],
     )  # fmt: skip
 
     def reader(read: RunSpec, also: tuple[int, ...]) -> RunBuilder:
@@ -106,7 +107,7 @@ def mean_plan(
     plan = Plan(
         task=task, shape=layout.shape, masks=masks, treated=tuple(sides.specs),
         steps=tuple(table.steps), need=tuple(needs), outputs=(), plain_need=plain,
-        position_masks={}, means=means_of(sides, plain, whose, bounds, frozen),
+        position_masks={}, means=means_of(sides, plain, whose, bounds, held),
     )  # fmt: skip
     return MeanPlan(plan=plan, values=values, neurons=parts)
 
@@ -126,7 +127,7 @@ def means_of(
     plain: Mapping[tuple[int, str, int], int],
     whose: tuple[str, Layout, MaskTable, Callable[[Pos], int], Sequence[str]],
     bounds: tuple[int, int],
-    frozen: bool,
+    held: tuple[bool, bool],
 ) -> dict[int, MeanPlan]:
     """The plans behind the constants of a plan that stand under something."""
     found = {}
@@ -134,5 +135,5 @@ def means_of(
         source = treated_source(number)
         wanted = [(kind, layer) for at, kind, layer in plain if at == source]
         if wanted:
-            found[number] = mean_plan(sides.specs[number], blocks, wanted, whose, bounds, frozen)
+            found[number] = mean_plan(sides.specs[number], blocks, wanted, whose, bounds, held)
     return found

@@ -30,6 +30,7 @@ from pathdsl.plan.steps import (
     ScaleCopy,
     Step,
     ValueCopy,
+    frozen_kinds,
     parts_of,
 )
 
@@ -201,7 +202,7 @@ def scale_masks(
             case HiddenCopy(layer=layer, frozen=to):
                 want("scale_mlp", layer, here, to)
             case MlpCopy(layer=layer, frozen=to):
-                for kind in mlp_scales(shape):
+                for kind in frozen_kinds(to, mlp_scales(shape)):
                     want(kind, layer, here, to)
             case PlainResid() | InputResid() | MlpResid() | JoinResid() | ValueCopy() | ScaleCopy():
                 pass
@@ -215,4 +216,4 @@ def scale_masks(
 def mlp_scales(shape: ModelShape) -> tuple[str, ...]:
     """Kinds of the norms of an MLP as a whole."""
     # All families with a norm behind attention norm what the MLP writes, too.
-    return OF_MLP if shape.norm_after_attention else OF_MLP[:1]
+    return OF_MLP[:2] if shape.norm_after_attention else OF_MLP[:1]

@@ -105,7 +105,8 @@ class Plan:
     read, kind in input|head|attn|mlp|hidden, to a mask (`attn`: what all heads of a layer write
     together), and in the reference run of scales that frozen norms take, kind in `SCALES`.
     `position_masks`: masks of the positions that measures name. `frozen`: whether the norms of
-    mixed copies have the reference run's scales (a task's `layernorm`). `means`: by the number of
+    mixed copies have the reference run's scales (a task's `layernorm`); `routed`: whether they have
+    its routing of mixtures (a task's `routing`). `means`: by the number of
     a constant, the plan of the intervened runs behind it. `behind`: the column whose answers stand
     behind the prompts, "" for none. `alive`: numbers of the steps that are computed or kept.
     """
@@ -120,6 +121,7 @@ class Plan:
     plain_need: Mapping[tuple[int, str, int], int]
     position_masks: Mapping[str, int]
     frozen: bool = False
+    routed: bool = False
     means: Mapping[int, MeanPlan] = field(default_factory=dict)
     behind: str = ""
     alive: list[int] = field(init=False, repr=False)

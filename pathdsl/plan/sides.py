@@ -377,9 +377,13 @@ class Side:
 
     def frozen(self, kinds: Iterable[str], layer: int) -> Frozen:
         """What norms of a layer are frozen to where this run has the scales."""
-        blends = tuple((kind, self._scale(kind, layer)) for kind in kinds)
-        plain = all(source < 0 for _, blend in blends for source, _ in blend)
-        return True if plain else FrozenTo(blends=blends)
+        found = self.frozen_to(kinds, layer)
+        plain = all(source < 0 for _, blend in found.blends for source, _ in blend)
+        return True if plain else found
+
+    def frozen_to(self, kinds: Iterable[str], layer: int) -> FrozenTo:
+        """The same, kind by kind."""
+        return FrozenTo(blends=tuple((kind, self._scale(kind, layer)) for kind in kinds))
 
     def _scale(self, kind: str, layer: int) -> Blend:
         shape, masks, reach = self.layout.shape, self.masks, self.acts.reach

@@ -70,22 +70,25 @@ PLAIN_KINDS: dict[str, PlainKind] = {
     "scale_mlp": _scale(_after_mlp),
     "scale_after_mlp": _scale(_after_mlp),
     "scale_final": _scale(lambda layer: 2 * layer),
+    "routing": PlainKind(axes=lambda shape: (shape.n_experts,), stage=_after_mlp, wide=True),
 }
 """`head`: of all heads of a layer; `attn`: what they write together. `hidden`: hidden units of an
 MLP and, last, whether its output bias is there (1). Scales of norms: before attention, of the
 heads' sum, before the MLP, of the MLP's output, and of the final norm (whose layer is the number of
-layers)."""
+layers). `routing`: of a mixture the weight of each expert, frozen as scales are."""
 
-OF_MLP = ("scale_mlp", "scale_after_mlp")
-"""Scales of the norms of an MLP, the one behind it last."""
+ROUTING = "routing"
+OF_MLP = ("scale_mlp", "scale_after_mlp", ROUTING)
+"""Scales of the norms of an MLP, the one behind it last; and its routing."""
 SCALES = tuple(name for name, kind in PLAIN_KINDS.items() if kind.wide)
 
 
 @record
 class FrozenTo:
-    """Where frozen norms under an intervention have their scales from: by kind of `SCALES` a blend.
+    """What is frozen, and where it is from: by kind of `SCALES` a blend.
 
-    Its sources are the plain reference run and `ScaleCopy` steps.
+    Its sources are the plain reference run and `ScaleCopy` steps, which stand for that run under an
+    intervention. Norms of kinds that are not there have their own scales.
     """
 
     blends: tuple[tuple[str, Blend], ...]
@@ -96,7 +99,7 @@ class FrozenTo:
 
 
 Frozen = bool | FrozenTo
-"""Whether norms are frozen: True to the plain reference run's scales, or to whose else."""
+"""Whether norms are frozen: True all, to the plain reference run's scales; or which, to whose."""
 
 
 def treated_source(which: int) -> int:
@@ -112,6 +115,13 @@ def treated_index(source: int) -> int:
 def copies_in(*blends: Blend) -> Iterator[int]:
     """The copies that blends read, by number."""
     return (source for blend in blends for source, _ in blend if source >= 0)
+
+
+def frozen_kinds(frozen: Frozen, kinds: Sequence[str]) -> Sequence[str]:
+    """Which kinds are frozen: all of the given ones, where that says no more than that some are."""
+    if isinstance(frozen, FrozenTo):
+        return [kind for kind, _ in frozen.blends]
+    return kinds if frozen else ()
 
 
 def scales_in(frozen: Frozen) -> Iterator[int]:
@@ -378,7 +388,8 @@ class ValueCopy(StepFacts):
 
 @record
 class ScaleCopy(StepFacts):
-    """The scale that a norm has in the reference run of an intervened model; `kind` of `SCALES`.
+    """The scale that a norm has in the reference run of an intervened model, or the routing of a
+    mixture; `kind` of `SCALES`.
 
     Of the norm behind attention it is that of the heads' sum, of others that of a residual step.
     """
@@ -391,7 +402,7 @@ class ScaleCopy(StepFacts):
     @property
     def slot(self) -> float:
         """Right before what is normed with it."""
-        after = {"scale_after_attention": 0.9, "scale_mlp": 1.4, "scale_after_mlp": 1.4}
+        after = {"scale_after_attention": 0.9, **dict.fromkeys(OF_MLP, 1.4)}
         return 2 * self.layer + after.get(self.kind, 0.4)
 
     @property
@@ -401,8 +412,8 @@ class ScaleCopy(StepFacts):
         return (*before, *copies_in(*self.heads))
 
     def width(self, shape: ModelShape) -> int:
-        """One number."""
-        return 1
+        """One number, or one for each expert."""
+        return prod(PLAIN_KINDS[self.kind].axes(shape))
 
 
 @record

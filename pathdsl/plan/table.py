@@ -66,6 +66,8 @@ class CopyTable:
     """Hash-consed steps of one task, shared by all runs that are added.
 
     `constant`: for each treated value whether it is no run; `places`: where it has values, a mask.
+    `frozen`: whether norms of mixed copies have the reference run's scales; `routed`: whether they
+    have its routing.
     """
 
     def __init__(
@@ -76,14 +78,18 @@ class CopyTable:
         places: Sequence[int] = (),
         *,
         frozen: bool = False,
+        routed: bool = False,
         max_states: int = MAX_STATES,
         max_copies: int = MAX_COPIES,
     ) -> None:
+        if masks.causal is not layout.shape.causal:
+            raise ValueError("masks whose distances are not those of the model's attention")
         self.layout = layout
         self.masks = masks
         self.constant = list(constant)
         self.places = list(places) or [TRUE] * len(self.constant)
         self.frozen = frozen
+        self.routed = routed
         self.max_states = max_states
         self.max_copies = max_copies
         self.steps: list[Step] = []
@@ -94,9 +100,8 @@ class CopyTable:
         ]
 
     def _visible(self, layer: int) -> np.ndarray:
-        window = self.layout.shape.window(layer)
-        distances = np.arange(self.masks.n_pos)
-        return distances < (window if window is not None else self.masks.n_pos)
+        sees = self.layout.shape.sees
+        return np.array([sees(layer, int(d)) for d in self.masks.every_distance], bool)
 
     def shared(self, layout: Layout) -> Shared:
         """What runs on this layout, or on one that splits the same MLPs alike, have in common."""

@@ -1,7 +1,8 @@
 """The prompts of one task after tokenisation and vetting: arrays, no text processing left.
 
 Made by `pathdsl.engine.data.build`, read by the planner (positions become masks) and the executor.
-Rows are right-padded to the longest; attention is causal, so padding never reaches a real position.
+Rows are right-padded to the longest; padding never reaches a real position: causal attention does
+not see it, and what is not causal masks it.
 """
 
 from __future__ import annotations

@@ -49,6 +49,11 @@ class TreatedSpec:
         return TREATED_KINDS[self.kind]
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The prompt columns that it reads, beside the reference."""
+        return (self.column,) if self.column else ()
+
+    @property
     def placed(self) -> bool:
         """Whether it is a constant at the positions `at`, and the reference's own elsewhere."""
         return self.how.constant and bool(self.at)

@@ -19,14 +19,16 @@ from pathdsl.report.text.style import View
 
 if TYPE_CHECKING:  # `lint` prints formats, too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
+    from pathdsl.checking.training.series import Series
 
 __all__ = [
     "FORMATS", "Document", "Format", "Settings", "Verb", "document_of", "format_of", "taken_by",
-    "write", "write_pages",
+    "write", "write_pages", "write_series",
 ]  # fmt: skip
 
-Verb = Literal["check", "lint", "report", "referee", "pages"]
-"""The commands that take formats: `referee` is `report --referee`, `pages` `report -o FOLDER`."""
+Verb = Literal["check", "lint", "series", "report", "referee", "pages"]
+"""The commands that take formats: `series` is `check --revisions`, `referee` is `report --referee`,
+`pages` `report -o FOLDER`."""
 
 
 @record
@@ -70,9 +72,9 @@ class Format:
     `makers` names what makes it as `module:attribute`, by the command that takes it: a kind of
     Document for `check` and `lint`, for `report` and its section for a referee a function from the
     object that `check --format json` prints, and from whether it is of a check made now, to the
-    text, and for `pages` to names and texts of several. `method` is the method of
-    a `Result` that gives it, or "". `one_document`: several files make one document, else they
-    follow one another.
+    text, for `series` from a `Series` and a view to the text, and for `pages` to names and texts of
+    several. `method` is the method of a `Result` that gives it, or "". `one_document`: several
+    files make one document, else they follow one another.
     """
 
     name: str
@@ -91,13 +93,16 @@ FORMATS = (
         one_document=False, method="__str__",
         makers={
             "check": f"{_T}.check:CheckText", "lint": f"{_T}.lint:LintText",
-            "referee": f"{_T}.referee:referee",
+            "referee": f"{_T}.referee:referee", "series": f"{_T}.training:training_report",
         },
     ),
     Format(
         name="json", shows="everything, as one object with a schema", suffix=".json",
         media_type="application/json", one_document=True, method="to_dict",
-        makers={"check": f"{_D}.documents:Json", "lint": f"{_D}.documents:Json"},
+        makers={
+            "check": f"{_D}.documents:Json", "lint": f"{_D}.documents:Json",
+            "series": f"{_T}.training:training_json",
+        },
     ),
     Format(
         name="concise", shows="a line for each fault", suffix=".txt", media_type="text/plain",
@@ -170,6 +175,12 @@ def write(
     section for a referee alone.
     """
     text: str = _maker(name, "referee" if referee else "report")(result, checked)
+    return text
+
+
+def write_series(series: Series, name: str, view: View) -> str:
+    """A file over the revisions of a model, in a format that `check --revisions` takes."""
+    text: str = _maker(name, "series")(series, view)
     return text
 
 

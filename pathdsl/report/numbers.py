@@ -12,7 +12,7 @@ from math import floor, isfinite, log10
 from pathdsl.graph.model.shape import ModelShape
 
 __all__ = [
-    "NOUGHT", "Pair", "apart", "digits", "distinct_prompts", "groups_text", "many",
+    "NOUGHT", "Pair", "apart", "digits", "distinct_prompts", "groups_text", "many", "mlps_text",
     "nothing_to_treat", "nought", "p_text", "pair", "plain", "replaced_text", "rows_text",
     "share_text", "shown", "size_text", "spread_words", "wanted_text",
 ]  # fmt: skip
@@ -167,11 +167,32 @@ def groups_text(shape: ModelShape) -> str:
     """The key/value groups of a layer, `2, each read by 2 heads: kv0 is h[0..1]`."""
     if shape.n_groups == shape.n_heads:
         return f"{shape.n_groups:,}, one for each head"
+    if shape.groups:
+        return f"{min(shape.groups):,} to {max(shape.groups):,}, by layer"
     first = shape.heads_of_group(0)
     return (
         f"{shape.n_groups:,}, each read by {many(len(first), 'head')}: "
         f"kv0 is h[{first[0]}..{first[-1]}]"
     )
+
+
+def mlps_text(shape: ModelShape) -> str:
+    """The MLPs of a model: `of width 3,072`, `mixtures of 8 experts of width 20, 2 for a token`."""
+    if not shape.has_mlp:
+        return "none"
+    mixture = shape.mixture
+    if mixture is None:
+        return f"of width {shape.d_mlp:,}"
+    layers = [layer for layer, own in enumerate(mixture.layers) if own]
+    text = (
+        f"mixtures of {many(mixture.n_experts, 'expert')} of width {mixture.width:,}, "
+        f"{mixture.top:,} for a token"
+    )
+    if mixture.shared:
+        text += f", {mixture.shared:,} hidden units shared"
+    if len(layers) == shape.n_layers:
+        return text
+    return f"{text}, in layers {', '.join(map(str, layers))}; others of width {shape.d_mlp:,}"
 
 
 def size_text(count: float) -> str:

@@ -10,7 +10,7 @@ arithmetic on per-prompt values; nothing here runs a model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -88,8 +88,11 @@ def judge(
     session: Session,
     only: str | None = None,
     algebra: PathAlgebra = pathset,
+    keep: Callable[[ast.ClaimDecl, Question, Bootstrap], None] | None = None,
 ) -> Judgement:
     """All quantities and claims; `only` is one name, `each_mover[a9.h9@END]` for one member.
+
+    `keep` is told what every claim is judged by.
 
     Raises LanguageError (PD420 to PD434) for what has no meaning on this model and these rows.
     `algebra` is what path sets are combined with.
@@ -150,6 +153,9 @@ def judge(
         over_many = any(map(partial(_over_many, program), reach(program, decl)))
         used = _bootstrap(decl.methods, evaluator, bootstraps)
         family = judge_family(decl, questions, used, splits)
+        for question in questions if keep is not None else ():
+            assert keep is not None
+            keep(decl, question, used)
         used.forget()
         for at, (ask, side) in enumerate(zip(asks, sides, strict=True)):
             # Another set in the place of one of many members says nothing of the claim.

@@ -21,7 +21,7 @@ from benchmarks.workloads import (
     rows_text,
     units,
 )
-from pathdsl.graph.model.shape import gpt2_shape
+from pathdsl.graph.model.decoders import gpt2_shape
 from pathdsl.lang.lint import lint_file
 
 CASES = [

@@ -12,7 +12,7 @@ from pathdsl.discover.mib import MODELS, all_edges, importances
 from pathdsl.graph.files.eap import read_edges_file
 from pathdsl.graph.files.ranking import read_ranking
 from pathdsl.graph.model.components import Layout
-from pathdsl.graph.model.shape import gpt2_shape
+from pathdsl.graph.model.decoders import gpt2_shape
 from pathdsl.graph.paths.pathset import Listed
 from pathdsl.lang.rules import pages
 from pathdsl.score.attribution import Scored

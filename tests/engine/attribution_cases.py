@@ -16,7 +16,7 @@ from pathdsl.plan.treated import TreatedSpec
 from pathdsl.score.attribution import Attribution
 from pathdsl.score.metrics import atom
 from pathdsl.score.quantity import RowExpr, RowMetric, RowOp
-from tests.engine import decoder_cases, engine_cases, family_cases, toy_cases
+from tests.engine import decoder_cases, encoder_cases, engine_cases, family_cases, toy_cases
 from tests.engine.family_cases import Exact
 
 REFERENCE = RunSpec(task="t", kind="reference")
@@ -27,9 +27,21 @@ MODELS: Mapping[str, Callable[[], Any]] = {
     "gemma2": lambda: family_cases.make("gemma2"),  # norms behind attention and MLP, capped
     "olmo2": lambda: family_cases.make("olmo2"),  # the same, queries normed over all heads
     "qwen3": lambda: family_cases.make("qwen3"),  # queries and keys normed by head
+    "modernbert": lambda: encoder_cases.make("modernbert"),  # sees later positions, a head behind
+    "bloom": lambda: decoder_cases.make("bloom"),  # a bias of scores by position
+    "falcon": lambda: decoder_cases.make("falcon"),  # parallel, one key for all heads
+    # Sinks, and experts that no clamp bends, since differences cross where it does.
+    "gpt_oss": lambda: family_cases.make("gpt_oss", swiglu_limit=50.0),
+    "qwen2_moe": lambda: family_cases.make("qwen2_moe"),  # experts, one shared, and an MLP
     "toy_solu": lambda: toy_cases.make("solu", d_head=4),  # hidden units mixed, a norm
     "toy_solu_gated": lambda: toy_cases.make("solu_gated"),  # hidden units mixed and gated, no norm
+    "toy_bent": lambda: toy_cases.make(
+        "attn_coeff", act_fn="gelu"
+    ),  # rows of patterns do not sum to one
     "toy_shortformer": lambda: toy_cases.make("shortformer"),  # attention alone
+    "granite": lambda: family_cases.make("granite"),  # writes and logits scaled
+    "cohere": lambda: family_cases.make("cohere"),  # a gain of each head, parallel on one norm
+    "ministral3": lambda: family_cases.make("ministral3"),  # queries grow with their position
 }
 MAIN = ("gpt2", "llama", "gpt_neox", "gemma2")
 

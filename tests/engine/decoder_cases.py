@@ -1,4 +1,4 @@
-"""Tiny random GPT-Neo, GPT-J, GPT-NeoX, OPT and toy models, and checks that hold for each."""
+"""Tiny random decoders, GPT-Neo to MPT and toy models, and checks that hold for each of them."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
                  "intermediate_size": 12, "rotary_pct": 0.5},
     "opt": {"max_position_embeddings": 12, "num_hidden_layers": 2, "num_attention_heads": 2,
             "ffn_dim": 12},
+    "falcon": {"max_position_embeddings": 12, "num_hidden_layers": 2, "num_attention_heads": 2,
+               "ffn_hidden_size": 12},
+    "bloom": {"n_layer": 2, "n_head": 2},
+    "mpt": {"max_seq_len": 12, "n_layers": 2, "n_heads": 2},
     toy_cases.TOY: toy_cases.SMALL,
 }  # fmt: skip
 # family -> the module that writes heads to the stream, for hooks on the unmodified model
@@ -46,6 +50,9 @@ WRITERS: Mapping[str, Callable[[Any, int], nn.Linear]] = {
     "gptj": lambda model, layer: model.transformer.h[layer].attn.out_proj,
     "gpt_neox": lambda model, layer: model.gpt_neox.layers[layer].attention.dense,
     "opt": lambda model, layer: model.model.decoder.layers[layer].self_attn.out_proj,
+    "falcon": lambda model, layer: model.transformer.h[layer].self_attention.dense,
+    "bloom": lambda model, layer: model.transformer.h[layer].self_attention.dense,
+    "mpt": lambda model, layer: model.transformer.blocks[layer].attn.out_proj,
     toy_cases.TOY: lambda model, layer: model.blocks[layer].attn.o,
 }
 
@@ -56,7 +63,7 @@ def make(family: str, attention: str = "eager", seed: int = 0, **options: object
         return toy_cases.make("no_norm", seed, **options)
     settings: dict[str, Any] = {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 0}
     settings |= {"pad_token_id": None} if family != "opt" else {"pad_token_id": 1}
-    settings |= {"hidden_size": 8} if family != "gptj" else {}
+    settings |= {"mpt": {"d_model": 8}, "gptj": {}}.get(family, {"hidden_size": 8})
     config = AutoConfig.for_model(family, **{**settings, **SMALL[family], **options})
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
@@ -130,9 +137,9 @@ def check_padding(family: str) -> None:
     assert torch.isfinite(one).all()
 
 
-def check_parts_agree(family: str, **options: object) -> None:
+def check_parts_agree(family: str, attention: str = "eager", **options: object) -> None:
     """Chosen heads, flat positions, single writes and columns are parts of the whole."""
-    model = make(family, **options)
+    model = make(family, attention, **options)
     adapter = adapter_for(model.double())
     n_heads, d_head = adapter.shape.n_heads, adapter.shape.d_head
     x = torch.randn(2, 5, 8).double()
@@ -156,7 +163,7 @@ def check_parts_agree(family: str, **options: object) -> None:
     normed, ids = torch.randn(2, 3, 8).double(), torch.tensor([[0, 10], [5, 5]])
     wanted = torch.gather(adapter.unembed(normed), 2, ids[:, None].expand(2, 3, 2))
     assert torch.allclose(adapter.unembed_columns(normed, ids), wanted)
-    q, k, v = (torch.randn(3, 2, 7, d_head).double() for _ in range(3))
+    q, k, v = (torch.randn(n_heads, 2, 7, d_head).double() for _ in range(3))
     out, pattern = adapter.attend(0, q, k, v, torch.arange(7).expand(2, 7), want_pattern=True)
     assert pattern is not None
     assert torch.allclose(pattern.sum(-1), torch.ones(()).double())
@@ -164,9 +171,9 @@ def check_parts_agree(family: str, **options: object) -> None:
     assert isinstance(adapter, Adapter)
 
 
-def check_stream(family: str, **options: object) -> None:
+def check_stream(family: str, attention: str = "eager", **options: object) -> None:
     """Input and every component's write add up to what enters the final norm."""
-    adapter, ids = adapter_for(make(family, **options).double()), some_ids()
+    adapter, ids = adapter_for(make(family, attention, **options).double()), some_ids()
     places = torch.arange(9).expand(3, 9)
     with torch.no_grad(), Exact():
         resid = total = adapter.embed(ids)
@@ -181,7 +188,7 @@ def check_stream(family: str, **options: object) -> None:
             out = adapter.mlp(layer, resid if adapter.shape.parallel else after)
             total = total + adapter.write_each(layer, z).sum(-2) + adapter.write_bias(layer) + out
             resid = after + out
-        assert torch.allclose(total, adapter.final_stream(ids), atol=1e-10)
+        assert torch.allclose(total, adapter.final_stream(ids)[0], atol=1e-10)
 
 
 def check_refusals(family: str, remove: str, replace: str, embedding: str) -> None:
@@ -249,9 +256,9 @@ def check_proofs(family: str, attention: str = "eager", **options: object) -> No
 REFERENCE, TREATED = (3, 1, 4, 1), (5, 9, 2, 6)
 
 
-def check_head_patch(family: str, **options: object) -> None:
+def check_head_patch(family: str, attention: str = "eager", **options: object) -> None:
     """`treat(a0.h1)` and `treat(a1.h0@END)` are the patches that hooks make."""
-    model = make(family, **options).double()
+    model = make(family, attention, **options).double()
     row = CaseRow(reference=REFERENCE, treated=TREATED, positions={}, template="x")
     for text, layer, head, at in (("a0.h1", 0, 1, [0, 1, 2, 3]), ("a1.h0@END", 1, 0, [3])):
         case = Case(config={}, seed=0, rows=(row,), text=f"path P = {text}\n", run="treat")

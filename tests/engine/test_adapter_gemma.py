@@ -32,7 +32,7 @@ def test_gemma_3_caps_no_scores() -> None:
 def test_layers_rotate_by_their_kind() -> None:
     adapter = adapter_for(make("gemma3"))
     x, places = torch.randn(1, 9, 4, 6), torch.arange(9)[None]
-    sliding, full, again = (adapter._rotated(layer, x, places) for layer in range(3))  # type: ignore[attr-defined]
+    sliding, full, again = (adapter.placed(layer, "q", x, places) for layer in range(3))
     assert torch.equal(sliding, again) and not torch.allclose(sliding, full)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BloomConfig, BloomForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import CTRLConfig, CTRLLMHeadModel, GPT2Config, GPT2LMHeadModel
 
 from pathdsl.engine.adapters import Adapter, adapter_for
 from pathdsl.engine.adapters.base import visible
@@ -209,9 +209,9 @@ def code_of(model: torch.nn.Module) -> str:
 
 
 def test_another_architecture() -> None:
-    config = BloomConfig(vocab_size=9, hidden_size=8, n_layer=1, n_head=1)
-    with pytest.raises(EngineError, match="bloom"):
-        adapter_for(BloomForCausalLM(config).eval())
+    config = CTRLConfig(vocab_size=9, n_embd=8, n_layer=1, n_head=1)
+    with pytest.raises(EngineError, match="ctrl"):
+        adapter_for(CTRLLMHeadModel(config).eval())
 
 
 def test_cross_attention() -> None:

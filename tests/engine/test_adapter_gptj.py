@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pathdsl.engine.adapters import adapter_for
-from pathdsl.graph.model.shape import gptj_shape
+from pathdsl.graph.model.decoders import gptj_shape
 from tests.engine import decoder_cases as cases
 
 ODD = {

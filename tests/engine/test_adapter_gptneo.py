@@ -10,7 +10,7 @@ import torch
 from pathdsl.engine.adapters import adapter_for
 from pathdsl.engine.load.source import ModelSource, vet_config
 from pathdsl.errors import LanguageError
-from pathdsl.graph.model.shape import gpt_neo_shape
+from pathdsl.graph.model.decoders import gpt_neo_shape
 from tests.engine import decoder_cases as cases
 
 ODD = {

@@ -17,7 +17,7 @@ from pathdsl.engine.load.source import ModelSource, vet_config
 from pathdsl.engine.load.weights import load
 from pathdsl.errors import EngineError, ExitCode, LanguageError
 from tests.engine.data_cases import SHARED
-from tests.engine.family_cases import FAMILIES, SMALL, Exact, make, some_ids
+from tests.engine.family_cases import EVERY, FAMILIES, SMALL, Exact, make, some_ids
 
 STORIES = SHARED / "models" / "stories260K"
 LENGTHS = torch.tensor([9, 4, 1])
@@ -52,7 +52,10 @@ def test_padding_does_not_reach_real_positions(name: str) -> None:
     with torch.no_grad():
         one, two = (adapter.decomposed_forward(x, LENGTHS) for x in (ids, other))
         masked = adapter.model(input_ids=ids, attention_mask=REAL.long()).logits  # type: ignore[attr-defined]
-    assert torch.equal(one[REAL], two[REAL]) and torch.isfinite(one).all()
+    if adapter.shape.mixture is None:
+        assert torch.equal(one[REAL], two[REAL])
+    # Tokens of one expert share a product, and the number of its rows may move last bits.
+    assert torch.allclose(one[REAL], two[REAL], rtol=0, atol=1e-5) and torch.isfinite(one).all()
     assert (masked - one)[REAL].abs().max() < 2e-5
 
 
@@ -84,7 +87,8 @@ def test_a_patched_head_is_a_hook_on_the_output_projection(name: str) -> None:
         size, other = adapter.shape.d_head, some_ids(2).flip(0)
         part = slice(2 * size, 3 * size)
         entered: list[Tensor] = []
-        projection = model.model.layers[1].self_attn.o_proj
+        attention = model.model.layers[1].self_attn
+        projection = getattr(attention, "o_proj", None) or attention.dense
         keep = projection.register_forward_pre_hook(lambda _m, inputs: entered.append(inputs[0]))
         model(other)
         keep.remove()
@@ -121,8 +125,8 @@ def by_hand(
         if layer == 1 and z is not None:
             out = out.clone()
             out[head] = z
-        resid = resid + adapter.attention_write(layer, out.permute(1, 2, 0, 3))
-        resid = resid + adapter.mlp(layer, resid)
+        after = resid + adapter.attention_write(layer, out.permute(1, 2, 0, 3))
+        resid = after + adapter.mlp(layer, resid if adapter.shape.parallel else after)
     return adapter.unembed(adapter.final_norm(resid))
 
 
@@ -173,7 +177,7 @@ def test_chosen_columns_and_the_final_stream() -> None:
         wanted = torch.gather(adapter.unembed(x), 2, ids[:, None].expand(2, 3, 2))
         assert torch.allclose(adapter.unembed_columns(x, ids), wanted, atol=1e-5)
         with torch.no_grad():
-            stream = adapter.final_stream(some_ids())
+            stream, _ = adapter.final_stream(some_ids())
             again = adapter.unembed(adapter.final_norm(stream))
         assert torch.allclose(again, adapter.plain_forward(some_ids()), atol=1e-5)
 
@@ -195,7 +199,7 @@ def test_the_config_on_disk_says_what_the_model_says(name: str, tmp_path: Path) 
     assert vet_config(source, config) == loaded.adapter.shape == adapter_for(model).shape
     assert worst(loaded.adapter)[0] < 1e-6
     for key in ("layer_types", "no_rope_layers"):
-        if name != "gemma3":  # its layers are not those that the config would have by itself
+        if "layer_types" not in EVERY[name][1]:  # those that the config would have by itself
             config.pop(key, None)
     assert vet_config(source, config) == loaded.adapter.shape
 

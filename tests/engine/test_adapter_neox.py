@@ -9,7 +9,7 @@ import torch
 
 from pathdsl.engine.adapters import adapter_for
 from pathdsl.graph.check import check_graph
-from pathdsl.graph.model.shape import gpt_neox_shape
+from pathdsl.graph.model.decoders import gpt_neox_shape
 from tests.engine import decoder_cases as cases
 from tests.graph.helpers import program
 

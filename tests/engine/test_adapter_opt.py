@@ -9,7 +9,6 @@ import torch
 
 from pathdsl.engine.adapters import adapter_for
 from pathdsl.engine.load.source import ModelSource, vet_config
-from pathdsl.errors import LanguageError
 from tests.engine import decoder_cases as cases
 
 ODD = {
@@ -90,11 +89,13 @@ def test_refusals() -> None:
 
 
 def test_norms_after_each_part() -> None:
+    for attention in ("eager", "sdpa"):
+        cases.check_forward("opt", attention, do_layer_norm_before=False)
     model = cases.make("opt", do_layer_norm_before=False)
-    assert cases.code_of(model) == "PD612"
-    with pytest.raises(LanguageError, match="do_layer_norm_before") as caught:
-        vet_config(ModelSource(kind="folder", location="x"), model.config.to_dict())
-    assert caught.value.diagnostics[0].code == "PD612"
+    shape = vet_config(ModelSource(kind="folder", location="x"), model.config.to_dict())
+    assert shape == adapter_for(model).shape and shape.normed_stream
+    cases.check_proofs("opt", do_layer_norm_before=False)
+    cases.check_head_patch("opt", do_layer_norm_before=False)
     mixed = cases.make("opt")
     mixed.model.decoder.layers[1].do_layer_norm_before = False
     assert cases.code_of(mixed) == "PD612"

@@ -15,7 +15,7 @@ from pathdsl.engine.load.source import ModelSource, shape_of, vet_config
 from pathdsl.engine.load.weights import load
 from pathdsl.errors import LanguageError, PlanError
 from pathdsl.graph.check import check_graph
-from pathdsl.graph.model.shape import toy_shape
+from pathdsl.graph.model.families import toy_shape
 from pathdsl.graph.model.toy import TOY, toy_spec
 from tests.engine import decoder_cases as cases
 from tests.engine.attribution_cases import asked
@@ -40,7 +40,17 @@ def test_half_precision_and_padding() -> None:
     cases.check_padding(TOY)
 
 
-PARTS = ["no_norm", "ln", "rms_pre", "rotary", "parallel", "grouped", "windows", "attn_scale"]
+PARTS = [
+    "no_norm",
+    "brackets",
+    "ln",
+    "rms_pre",
+    "rotary",
+    "parallel",
+    "grouped",
+    "windows",
+    "attn_scale",
+]
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -63,7 +73,9 @@ def test_shortformer_adds_positions_to_queries_and_keys_alone() -> None:
     assert adapter.input_weight(0, "q") is None and adapter.input_weight(0, "v") is not None
 
 
-@pytest.mark.parametrize("name", ["no_norm", "ln", "grouped", "caps", "attn_coeff", "parallel"])
+@pytest.mark.parametrize(
+    "name", ["no_norm", "ln", "grouped", "caps", "attn_coeff", "parallel", "brackets"]
+)
 def test_patch_of_one_head_is_that_of_hooks(name: str) -> None:
     cases.check_head_patch(TOY, **VARIANTS[name])
 
@@ -184,6 +196,14 @@ def test_neurons_behind_the_norm_of_solu_ln() -> None:
         vet(asked("atp", "neurons"), shape)
     assert not check_graph(program("path p = through(m1)\n"), shape)
     assert not check_graph(program("path p = through(m1.n3)\n"), toy_shape({**SMALL}))
+
+
+@pytest.mark.parametrize("method", ["atp_qk", "atp_star", "peap"])
+def test_formulas_of_a_softmax_are_refused_on_a_bent_pattern(method: str) -> None:
+    bent = toy_shape({**SMALL, **VARIANTS["attn_coeff"]})
+    with pytest.raises(PlanError, match="through a softmax"):
+        vet(asked(method, "edges" if method == "peap" else "nodes"), bent)
+    vet(asked("atp"), bent)
 
 
 def test_attention_alone() -> None:

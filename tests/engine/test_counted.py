@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from torch import nn
 
 from pathdsl.engine.adapters import adapter_for
 from pathdsl.graph.paths.pathset import FULL
@@ -12,7 +13,7 @@ from tests.engine import decoder_cases, family_cases
 from tests.plan.plan_cases import SHORT, plan, treat
 
 CASES = {
-    **{name: family_cases.make for name in family_cases.FAMILIES},
+    **{name: family_cases.make for name in family_cases.EVERY},
     **{name: decoder_cases.make for name in decoder_cases.SMALL},
 }
 
@@ -25,8 +26,12 @@ def test_every_matrix_of_a_layer_once_for_each_token(name: str) -> None:
         part.weight.numel()
         for block in adapter.blocks  # type: ignore[attr-defined]
         for part in block.modules()
-        if getattr(part, "weight", None) is not None and part.weight.dim() == 2
+        if isinstance(part, nn.Linear) or type(part).__name__.endswith("Router")
+        if len(part.weight) > 1  # the gate of a shared expert is one number
     )
+    if shape.mixture is not None:  # of the experts those that a token uses
+        experts = shape.mixture.top * 3 * shape.mixture.width * shape.d_model
+        matrices += experts * sum(shape.mixture.layers)
     lengths = SHORT.valid.sum(axis=1)
     tokens = int(lengths.sum())
     pairs = int((lengths * (lengths + 1) // 2).sum())

@@ -1,4 +1,4 @@
-"""The engine on GPT-Neo, GPT-J, GPT-NeoX and OPT against the literal tree in numpy."""
+"""The engine on decoders with plain MLPs, GPT-Neo to MPT, against the literal tree in numpy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,25 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "gpt_neox_bare": ("gpt_neox", {"attention_bias": False, "rotary_emb_base": 50}),
     "opt": ("opt", {}),
     "opt_bare": ("opt", {"enable_bias": False}),
-}
+    "falcon": ("falcon", {}),
+    "falcon_two_norms": (
+        "falcon", {"new_decoder_architecture": True, "num_kv_heads": 1, "bias": True}
+    ),
+    "falcon_one_norm": (
+        "falcon",
+        {"new_decoder_architecture": True, "num_kv_heads": 1, "num_ln_in_parallel_attn": 1},
+    ),
+    "falcon_alibi": (
+        "falcon",
+        {"attention": "sdpa", "alibi": True, "multi_query": False, "parallel_attn": False,
+         "bias": True},
+    ),
+    "falcon_alibi_parallel": ("falcon", {"attention": "sdpa", "alibi": True}),
+    "bloom": ("bloom", {}),
+    "mpt": ("mpt", {}),
+    "mpt_clipped": ("mpt", {"attn_config": {"clip_qkv": 0.5, "softmax_scale": 0.9}}),
+}  # fmt: skip
+ALIKE = ("falcon_one_norm", "falcon_alibi_parallel", "mpt")  # what they have another has, too
 SEEDS = counts.CASES["decoders"].default
 
 
@@ -44,8 +62,10 @@ def sized(family: str, layers: int, heads: int) -> dict[str, Any]:
         case "gpt_neo":
             kinds = (["local", "global", "local"])[:layers]
             return {"num_layers": layers, "num_heads": heads, "attention_types": [[kinds, 1]]}
-        case "gptj":
+        case "gptj" | "bloom":
             return {"n_layer": layers, "n_head": heads}
+        case "mpt":
+            return {"n_layers": layers, "n_heads": heads}
         case _:
             return {"num_hidden_layers": layers, "num_attention_heads": heads}
 
@@ -74,7 +94,9 @@ def same(found: np.ndarray, wanted: np.ndarray, text: str) -> None:
 
 
 @pytest.mark.parametrize("seeds", counts.chunks("decoders"))
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.long) if n in ALIKE else n for n in VARIANTS]
+)
 def test_engine_is_the_literal_tree(name: str, seeds: tuple[int, ...]) -> None:
     compared, moved = 0, 0
     with Exact(), torch.no_grad():

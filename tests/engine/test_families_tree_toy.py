@@ -28,9 +28,15 @@ HEADS_ONLY = tuple(range(500, 530))
 
 
 def opened(name: str, seeds: Iterable[int], neurons: tuple[int, ...] = ()) -> Iterator[Opened]:
-    """The cases of some seeds that the graph of the variant accepts, each on a model of it."""
+    """The cases of some seeds that the graph of the variant accepts, each on a model of it.
+
+    Where heads see later positions every other case looks ahead.
+    """
     for seed in seeds:
         case = seeded_case(seed, neurons)
+        if seed % 2 and VARIANTS[name].get("attention_dir"):
+            text = case.text.replace("offset(-1)", "offset(+1)").replace("prev", "offset(1)")
+            case = replace(case, text=text)
         if neurons and ".n" not in case.text:
             continue
         sizes = {"n_layers": case.config["n_layer"], "n_heads": case.config["n_head"]}

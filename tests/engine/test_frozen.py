@@ -37,7 +37,10 @@ from tests.oracle.strategies import seeded_case
 
 EXACT = 1e-9
 GATED = ("llama", "qwen3", "olmo", "olmo2", "phi3", "gemma", "gemma2", "gemma3")
-DECODERS = ("gpt_neo_local", "gptj", "gpt_neox_parallel", "gpt_neox_sequential", "opt")
+DECODERS = (
+    "gpt_neo_local", "gptj", "gpt_neox_parallel", "gpt_neox_sequential", "opt", "falcon_two_norms",
+    "bloom",
+)  # fmt: skip
 
 
 def same(found: np.ndarray, wanted: np.ndarray, text: str) -> None:

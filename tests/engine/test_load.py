@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -367,3 +369,27 @@ def test_hub_models_from_the_local_cache(folder: Path, tmp_path: Path) -> None:
         "PD607 `owner/lora` holds an adapter of PEFT (`adapter_config.json`), not a model as it "
         "runs",
     ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs the peak of Linux")
+def test_loading_takes_little_more_than_the_weights(tmp_path: Path) -> None:
+    """The most memory in use while a model loads, less what was before, against its weights."""
+    config = GPT2Config(n_layer=1, n_head=4, n_embd=256, vocab_size=100_000, n_positions=64)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    source = ModelSource(kind="folder", location=str(tmp_path))
+
+    def memory(of: str) -> int:
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(re.search(rf"{of}:\s+(\d+) kB", status)[1])  # type: ignore[index]
+
+    load(source)  # what the libraries take
+    gc.collect()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    except OSError:
+        pytest.skip("the peak cannot be set back here")
+    before = memory("VmRSS")
+    loaded = load(source)
+    held = sum(one.numel() * one.element_size() for one in loaded.model.parameters())
+    assert held > 100_000_000
+    assert memory("VmHWM") - before < 1.15 * held + 8_000_000

@@ -23,7 +23,10 @@ EXACT = 1e-9
 NEURONS = (1, 6)
 GATED = ("llama", "llama_biases", "qwen3", "phi3", "gemma")
 PARALLEL = (400, 402, 410, 411, 441)  # cases that split an MLP of a parallel block
-DECODERS = ("gpt_neox_parallel", "gpt_neox_sequential", "gptj", "gpt_neo_local", "opt", "opt_bare")
+DECODERS = (
+    "gpt_neox_parallel", "gpt_neox_sequential", "gptj", "gpt_neo_local", "opt", "opt_bare",
+    "falcon", "bloom", "mpt",
+)  # fmt: skip
 
 
 def opened(

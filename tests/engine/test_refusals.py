@@ -137,10 +137,10 @@ def test_integers_in_the_weight_file(folder: Path) -> None:
         ({"model_type": "mamba2"}, ("`mamba2`", "supported model types: `gpt2`")),
         ({}, ("`unknown`",)),
         (
-            {"model_type": "mixtral", "num_local_experts": 8},
-            ("`mixtral` is a mixture of experts (`num_local_experts: 8`)", "one MLP"),
+            {"model_type": "jamba", "num_experts": 8},
+            ("`jamba` is a mixture of experts (`num_experts: 8`)", "one MLP", "`mixtral`"),
         ),
-        ({"model_type": "qwen3_moe", "num_experts": 128}, ("`num_experts: 128`",)),
+        ({"model_type": "glm4_moe", "num_experts": 128}, ("`num_experts: 128`",)),
         ({"model_type": "deepseek_v3", "n_routed_experts": 256}, ("mixture of experts",)),
         (
             {"model_type": "gemma3", "vision_config": {"a": 1},
@@ -153,6 +153,11 @@ def test_integers_in_the_weight_file(folder: Path) -> None:
             ("`llama4` is a mixture of experts (`num_local_experts: 16`)",),
         ),
         ({"model_type": "qwen2_audio", "audio_config": {"a": 1}}, ("reads sound",)),
+        ({"model_type": "gemma3n", "vision_config": {"a": 1}}, ("AltUp", "one residual stream")),
+        ({"model_type": "gemma3n_text"}, ("AltUp", "Gemma 1, 2 or 3")),
+        ({"model_type": "lfm2"}, ("short convolutions", "no node")),
+        ({"model_type": "lfm2_moe", "num_experts": 4}, ("short convolutions",)),
+        ({"model_type": "bitnet", "quantization_config": {"a": 1}}, ("attn_sub_norm", "unrounded")),
         ({"model_type": "t5", "is_encoder_decoder": True}, ("encoder", "decoder-only")),
     ],
 )  # fmt: skip
@@ -445,3 +450,11 @@ def test_activations_are_called_and_so_may_be_any() -> None:
     ids = torch.tensor([[1, 2, 3]])
     adapter = adapter_for(model)
     torch.testing.assert_close(adapter.decomposed_forward(ids), adapter.plain_forward(ids))
+
+
+def test_settings_for_single_layers_are_refused_where_they_would_be_ignored(folder: Path) -> None:
+    """`transformers` takes `skip` and runs every part of a Llama all the same."""
+    config = family_cases.make("llama").config.to_dict()
+    with pytest.raises(LanguageError, match="per_layer_config") as caught:
+        vet_config(at(folder), {**config, "per_layer_config": {"0": {"skip": ["mlp"]}}})
+    assert caught.value.diagnostics[0].code == "PD612"

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import visible
-from pathdsl.engine.attribution.saturation import key_fix
+from pathdsl.engine.attribution.saturation import fixed, key_fix
+from pathdsl.engine.attribution.tape import Tape
+from tests.engine.attribution_cases import adapter
+from tests.engine.family_cases import Exact
 
 torch.set_num_threads(1)
 HEADS, ROWS, POS, D_HEAD = 2, 3, 6, 4
@@ -112,3 +115,22 @@ def test_the_fix_of_a_small_change_is_the_plain_estimate() -> None:
     z = softmax(clean, mask) @ v
     found = key_fix(clean, clean + change, mask, v, z).of(gradient)
     assert torch.allclose(found, (at_scores * change).sum(-2), atol=1e-10, rtol=0)
+
+
+def test_a_key_beside_a_sink_is_a_softmax_recomputed() -> None:
+    """The sink is a key like others that is never treated."""
+    with Exact(), torch.no_grad():
+        model = adapter("gpt_oss")
+        tape = Tape(model, model.embed(torch.tensor([[3, 1, 4, 1, 5]])), torch.tensor([5]))
+        layer = tape.layers[1]
+        k = drawn(*layer.k.shape, seed=7)
+        gradient = drawn(*layer.q.shape, seed=8)
+        found = fixed(layer, layer.q, k)
+        z = layer.z.permute(2, 0, 1, 3)
+        for key in range(5):
+            keys = layer.keys.clone()
+            keys[:, :, key] = k[:, :, key]
+            other, _ = model.attend_masked(1, layer.q, keys, layer.values, layer.mask)
+            wanted = ((other - z) * gradient).sum((-1, -2))
+            assert torch.allclose(found.k(gradient)[..., key], wanted, atol=1e-12, rtol=0)
+        assert torch.allclose(found.treated, z, atol=1e-12, rtol=0)

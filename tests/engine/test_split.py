@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pathdsl.engine.adapters import Adapter, adapter_for
+from pathdsl.engine.adapters import Adapter, adapter_for, fuses
 from pathdsl.engine.adapters.base import check_weights
 from pathdsl.engine.adapters.split import Places, SplitAdapter, places_of
 from pathdsl.errors import EngineError
@@ -24,7 +24,7 @@ from tests.engine.engine_cases import REFERENCE, SPECS, TASK, adapter_of, all_ru
 
 HOME = torch.device("cpu")
 CASES = {
-    **{name: family_cases.make for name in family_cases.FAMILIES},
+    **{name: family_cases.make for name in family_cases.EVERY},
     **{name: decoder_cases.make for name in decoder_cases.SMALL},
 }
 
@@ -107,7 +107,7 @@ def _label_weights(part: nn.Module, place: torch.device) -> None:
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_the_parts_of_every_family(name: str, fused: bool) -> None:
-    fused = fused and CASES[name](name).config.model_type not in ("gemma2", "gpt_neo", "gptj")
+    fused = fused and fuses(CASES[name](name).config.to_dict())
     ids, lengths = family_cases.some_ids(), torch.tensor([9, 5, 7])
     plain = adapter_for(CASES[name](name), fused=fused)
     whole, visited = labelled_twin(adapter_for(CASES[name](name), fused=fused))

@@ -14,12 +14,13 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 import pathdsl.engine.lazy_model as lazymodel
-import pathdsl.engine.store.keys as storekeys
+import pathdsl.engine.store.digest as storekeys
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.lazy_model import LazyModel
 from pathdsl.engine.load.source import ModelSource
 from pathdsl.engine.planner import Limits
-from pathdsl.engine.store.keys import TaskKeys, as_json, digest
+from pathdsl.engine.store.digest import as_json, digest
+from pathdsl.engine.store.keys import TaskKeys
 from pathdsl.engine.store.store import Store
 from pathdsl.graph.paths.pathset import FULL, NONE, Pos, minus
 from pathdsl.models import bundled
@@ -338,7 +339,7 @@ def test_every_module_that_computes_is_in_the_program_text(
     for part in ("draws.py", "lang/signatures/treated.py", "graph", "plan", "engine"):
         place = root / part
         (shutil.copytree if place.is_dir() else _copy)(place, copy / part)
-    monkeypatch.setattr(storekeys, "__file__", str(copy / "engine" / "store" / "keys.py"))
+    monkeypatch.setattr(storekeys, "__file__", str(copy / "engine" / "store" / "digest.py"))
     text = storekeys.program_text.__wrapped__
     before = text()
     for name in ("draws.py", "lang/signatures/treated.py", "engine/run/attention.py",
@@ -365,7 +366,7 @@ def test_treated_values_and_tasks_have_no_field_that_keys_miss() -> None:
     not_read |= {"unchanged", "near_copies"}  # follow from the prompts
     not_read |= {"whole", "answer_tokens", "branches", "longest"}  # keys are of each branch's rows
     assert {f.name for f in fields(TaskData)} == data | not_read
-    spec = {"layernorm", "treated"}
+    spec = {"layernorm", "routing", "treated"}
     before_rows = {"name", "data", "reference", "positions", "cluster", "crossed", "bos", "average",
                    "filters", "span"}  # fmt: skip
     before_rows |= {"tokens", "answers", "chat"}  # what they decide are token ids, which are read

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from pathdsl.graph.check import check_graph
-from pathdsl.graph.model.shape import toy_shape
+from pathdsl.graph.model.families import toy_shape
 from tests.cli.run import pathdsl
-from tests.engine.data_cases import SHAPE, TOKENIZER, both, faults_of, one_fault, spec
+from tests.engine.data_cases import SHAPE, TOKENIZER, both, faults_of, one_fault
 from tests.engine.toy_cases import SMALL, make
 from tests.graph.helpers import program
 
@@ -50,18 +50,14 @@ def test_texts_are_no_logits() -> None:
     assert fault.code == "PD342" and fault.help == "ids: [io]"
 
 
-def test_no_answer_of_several_stands_behind_a_prompt() -> None:
-    whole = replace(spec(), answers="whole")
-    for cell in ([1, 2], "a"):
-        one_fault(
-            "PD383", [{"prompt": "a", "io": cell}], whole, answer_columns=["io"], shape=OUT
-        )
-
-
-def test_a_copy_is_of_a_token() -> None:
-    text = "metric C: none = copy_score(a0.h1, of: [END])\n"
+@pytest.mark.parametrize("text, label", [
+    ("metric C: none = copy_score(a0.h1, of: [END])\n", "of the logit of a token"),
+    ("metric C: logits = logit(next)\n", "of the logit of a token"),
+    ("task t {\n  data = jsonl(\"r\")\n  reference = p\n  answers = whole\n}\n", "as tokens"),
+])  # fmt: skip
+def test_what_is_of_a_token(text: str, label: str) -> None:
     (fault,) = check_graph(program(text), toy_shape({**SMALL, "d_vocab_out": 3}))
-    assert fault.code == "PD383"
+    assert fault.code == "PD383" and label in fault.label
     assert not check_graph(program(text), toy_shape({**SMALL, "d_vocab_out": 11}))
 
 
@@ -100,11 +96,6 @@ def addition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     Path("add.circuit").write_text(ADDITION)
     return tmp_path
-
-
-def test_the_next_token_is_no_logit() -> None:
-    said = one_fault("PD383", [{"prompt": [1, 2]}], answer_columns=["next"], shape=OUT)
-    assert "`next`" in said
 
 
 def test_a_file_on_numbers(addition: Path) -> None:

@@ -14,8 +14,8 @@ import pytest
 from pathdsl.engine.data.build import (
     build_task,
     load_rows,
-    task_spec,
 )
+from pathdsl.engine.data.prepare import prepare_tasks
 from pathdsl.engine.data.treated import groups_of_one, mean_groups, noise_values, resample_rows
 from pathdsl.engine.load.source import shape_of, source_from
 from pathdsl.engine.load.weights import load_tokenizer
@@ -188,9 +188,7 @@ def test_examples_of_the_pages(code: str, example: Example, wanted: bool, tmp_pa
     shape = shape_of(source)
     assert shape is not None
     try:
-        task, tokenizer = task_spec(program.tasks["own"], program.tasks), load_tokenizer(source)
-        rows = load_rows(task, tmp_path, tokenizer=tokenizer)
-        found = build_task(task, rows, tokenizer, shape, answer_columns=["io", "s"])[1]
+        found = prepare_tasks(program, load_tokenizer(source), shape).warnings
         codes = [fault.code for fault in found]
     except DataError as error:
         codes = [fault.code for fault in error.diagnostics]

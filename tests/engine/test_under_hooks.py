@@ -83,6 +83,7 @@ FAMILIES: Mapping[str, Callable[[], Family]] = {
     "gpt2": gpt2,
     "llama": lambda: llama("llama"),
     "gemma2": lambda: llama("gemma2"),
+    "cohere": lambda: llama("cohere"),
     "gpt_neox": neox,
     "toy": toy,
 }

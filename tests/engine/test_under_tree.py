@@ -25,6 +25,7 @@ from tests.engine.tree_cases import REFERENCE, Opened, open_case
 from tests.engine.under_cases import Drawer, draw_blocks, under
 from tests.oracle.blocks import Blocks
 from tests.oracle.cases import Case, count_paths, kept_predicate
+from tests.oracle.gated import Gated
 from tests.oracle.intervened import run_under
 from tests.oracle.strategies import draw_case, seeded_case
 from tests.oracle.writer import Chooser
@@ -127,7 +128,7 @@ def compare_parts(
         )
 
 
-@pytest.mark.parametrize("name", ["gpt_neox_parallel", "gptj", "opt"])
+@pytest.mark.parametrize("name", ["gpt_neox_parallel", "gptj", "opt", "bloom", "falcon_two_norms"])
 def test_decoders(name: str) -> None:
     done = 0
     with Exact(), torch.no_grad():
@@ -138,7 +139,9 @@ def test_decoders(name: str) -> None:
     assert done
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma2", "olmo2"])
+@pytest.mark.parametrize(
+    "name", ["llama", "qwen3", "gemma2", "olmo2", "gpt_oss", "granite_swa", "qwen2_moe", "qwen3_5"]
+)
 def test_families(name: str) -> None:
     done = 0
     with Exact(), torch.no_grad():
@@ -177,7 +180,24 @@ def test_frozen_norms_of_families(name: str) -> None:
     assert done >= 2
 
 
-@pytest.mark.parametrize("name", ["gpt_neox_parallel", "gptj", "opt"])
+@pytest.mark.parametrize("norms", [False, True])
+@pytest.mark.parametrize("name", ["mixtral", "gpt_oss"])
+def test_frozen_routings_of_mixtures(name: str, norms: bool) -> None:
+    done = 0
+    with Exact(), torch.no_grad():
+        found = opened_families(name, (2, 5, 7, 13, 16, 20))
+        for seed, one in zip(range(100), found, strict=False):
+            rng = random.Random(seed)
+            model = one.adapter.model  # type: ignore[attr-defined]
+            parts = replace(Gated.of(model), norms=norms, routing=True)
+            held = replace(one, frozen=norms, routed=True)
+            drawer = Drawer(held, Chooser(rng.randint), parts)
+            done += compare(held, drawer, [[rng.choice(VERBS) for _ in range(2)]])
+            compare_parts(held, rng, parts)
+    assert done >= 2
+
+
+@pytest.mark.parametrize("name", ["gpt_neox_parallel", "gptj", "opt", "mpt"])
 def test_frozen_norms_of_decoders(name: str) -> None:
     done = 0
     with Exact(), torch.no_grad():

@@ -51,6 +51,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "attn_coeff": {"attn_coeff": 0.3},
     "uniform": {"attn_coeff": 0.0},
     "more_logits": {"d_vocab_out": 14},
+    "brackets": {"attention_dir": "bidirectional", "normalization_type": "LN"},
+    "pizza": {"attention_dir": "bidirectional", "attn_coeff": 0.2, "d_vocab_out": 14, **_BARE},
 }  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def spec_of(case: Case) -> TreatedSpec:
 class Opened:
     """A case on its model: path set P, the set that is kept or treated within, and the run's T.
 
-    `frozen`: the norm mode of its plans and of its tree.
+    `frozen`: the norm mode of its plans and of its tree; `routed`: whether routings are frozen.
     """
 
     case: Case
@@ -102,6 +102,7 @@ class Opened:
     paths: PathSet
     scope: PathSet
     frozen: bool = False
+    routed: bool = False
 
     @property
     def treated(self) -> PathSet:
@@ -123,6 +124,7 @@ class Opened:
             position_mask(self.task),
             [(run, m) for run in runs for m in COLUMNS],
             frozen=self.frozen,
+            routed=self.routed,
             **bounds,
         )
         return plan

@@ -341,7 +341,9 @@ class Drawer:
     def frozen_to(self, row: int, made: Sequence[Row]) -> Values | None:
         """The run that norms of mixed copies are frozen to."""
         doings = [make(row) for make in made]
-        return self.plain(row, "reference", doings) if self.one.frozen else None
+        return (
+            self.plain(row, "reference", doings) if (self.one.frozen or self.one.routed) else None
+        )
 
 
 def node_of(target: Target) -> Any:

@@ -20,7 +20,7 @@ from tests.oracle.cases import build_model
 GPT2 = "gpt2"
 NAMES = (
     GPT2, "gpt_neo", "gptj", "gpt_neox", "opt", "llama_biases", "mistral", "qwen3", "olmo", "olmo2",
-    "phi3", "gemma", "gemma2", "gemma3",
+    "phi3", "gemma", "gemma2", "gemma3", "falcon", "bloom", "mpt", "granite", "cohere",
 )  # fmt: skip
 
 
@@ -62,6 +62,18 @@ def modules_of(name: str, model: Any) -> Modules:
         return Modules(
             blocks=inner.layers, out=lambda b: b.attention.dense, mlp=lambda b: b.mlp,
             final=inner.final_layer_norm,
+        )  # fmt: skip
+    if name in ("falcon", "bloom"):
+        inner = model.transformer
+        return Modules(
+            blocks=inner.h, out=lambda b: b.self_attention.dense,
+            mlp=lambda b: b.mlp.dense_4h_to_h, final=inner.ln_f,
+        )  # fmt: skip
+    if name == "mpt":
+        inner = model.transformer
+        return Modules(
+            blocks=inner.blocks, out=lambda b: b.attn.out_proj, mlp=lambda b: b.ffn.down_proj,
+            final=inner.norm_f,
         )  # fmt: skip
     if name == "opt":
         inner = model.model.decoder
@@ -117,7 +129,13 @@ class Trace:
     def added(self, write: Tensor, token: int) -> Tensor:
         """(tokens,): what a write adds to a token's logit under the norm's scale in this run."""
         normed = through(self.parts.final, write, scale_by_hand(self.parts.final, self.stream))
-        return normed @ self.model.lm_head.weight[token]
+        return normed @ self.model.lm_head.weight[token] * logit_scale(self.model)
+
+
+def logit_scale(model: Any) -> float:
+    """By what the model multiplies its logits."""
+    config = model.config
+    return float(getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0))
 
 
 def trace(name: str, model: Any, ids: Sequence[int]) -> Trace:
@@ -131,7 +149,8 @@ def trace(name: str, model: Any, ids: Sequence[int]) -> Trace:
             x = args[0] if args else kwargs["hidden_states"]
             given[f"{key} in"] = x[0] if x.dim() == 3 else x
             y = output[0] if isinstance(output, tuple) else output
-            given[f"{key} out"] = y[0] if y.dim() == 3 else y
+            # Falcon adds to it in place what attention wrote
+            given[f"{key} out"] = (y[0] if y.dim() == 3 else y).clone()
 
         return hook
 
@@ -154,8 +173,9 @@ def trace(name: str, model: Any, ids: Sequence[int]) -> Trace:
         hook.remove()
     found.stream, found.middle = given["final in"], given["block 1 in"]
     found.writes["input"] = given["block 0 in"]
+    share = getattr(model.config, "residual_multiplier", 1.0)
     for layer, block in enumerate(parts.blocks):
-        found.writes[f"m{layer}"] = given[f"mlp {layer} out"]
+        found.writes[f"m{layer}"] = share * given[f"mlp {layer} out"]
         z, out = given[f"heads {layer} in"], parts.out(block)
         weight = out.weight if "Conv1D" in type(out).__name__ else out.weight.T
         size = len(weight) // heads
@@ -171,8 +191,8 @@ def trace(name: str, model: Any, ids: Sequence[int]) -> Trace:
             scale = scale_by_hand(norm, given[f"heads {layer} out"])
             writes = {key: through(norm, write, scale) for key, write in writes.items()}
             bias = through(norm, bias, scale)
-        found.writes |= writes
-        found.biases.append(bias)
+        found.writes |= {key: share * write for key, write in writes.items()}
+        found.biases.append(share * bias)
     return found
 
 
@@ -180,7 +200,7 @@ def uncapped(found: Trace) -> Tensor:
     """(tokens, vocabulary): the logits before any cap, from the stream and the model's modules."""
     with torch.no_grad():
         logits: Tensor = found.model.lm_head(found.parts.final(found.stream))
-    return logits
+    return logits * logit_scale(found.model)
 
 
 CAPS: Mapping[str, float] = {"gemma2": 3.0, "gemma3": 3.0}

@@ -7,7 +7,8 @@ import pytest
 from pathdsl.errors import LanguageError
 from pathdsl.graph.check import check_graph
 from pathdsl.graph.model.components import Layout
-from pathdsl.graph.model.shape import ModelShape, gpt2_shape
+from pathdsl.graph.model.decoders import gpt2_shape
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Combined, PathSet
 from pathdsl.graph.paths.product import Product
 from pathdsl.graph.paths.symmetry import counted_as

@@ -179,7 +179,6 @@ CASES = [
     ("let x = mean(LD(treat(main, treated: resample(prompt, draws: 0))))", "PD116"),
     ("let x = mean(LD(keep(a0.h1 (-> mlp){0} -> a9.h9)))", "PD116"),
     ("let x = mean(LD(keep(a0.h1 -[v: window(0)]-> a9.h9)))", "PD116"),
-    ("let x = mean(LD(keep(a0.h1 -[v: offset(2)]-> a9.h9)))", "PD116"),
     ("let x = mean(LD(reference, seed: 3))", "PD117"),
     ("let x = mean(LD(treat(main, region: main)))", "PD117"),
     ("let x = mean(LD(reference), LD(treated))", "PD117"),

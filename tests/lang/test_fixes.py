@@ -94,6 +94,29 @@ def test_what_a_page_shows_is_gone_after_its_repair(
     assert tried >= 7
 
 
+BLOCKS = {
+    'circuit c "A {file}" { cite = "x" }': 'circuit c "A {file}" { language = 1; cite = "x" }',
+    'circuit c "A {file}" {}': 'circuit c "A {file}" { language = 1 }',
+    'circuit c "A {file}" { }': 'circuit c "A {file}" { language = 1 }',
+    'circuit c "A {file}"': 'circuit c "A {file}" { language = 1 }',
+    'circuit c "A {file}" {\n}': 'circuit c "A {file}" {\n  language = 1\n}',
+    'circuit c "A file" {\n  cite = "x"\n}':
+    'circuit c "A file" {\n  language = 1\n  cite = "x"\n}',
+    'circuit c "A file" {\n    # why\n    cite = "x"\n}':
+    'circuit c "A file" {\n    # why\n    language = 1\n    cite = "x"\n}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_field_that_is_missing_is_put_into_its_block(block: str) -> None:
+    rest = HEAD.partition("\n")[2] + "let x = mean(LD(reference))\n"
+    text = f"{block}\n{rest}"
+    fault = next(f for f in lint_file("x.circuit", text)[1] if f.code == "PD511")
+    made = fixed(text, fault)
+    assert made == f"{BLOCKS[block]}\n{rest}"
+    assert "PD511" not in [f.code for f in lint_file("x.circuit", made)[1]]
+
+
 def test_a_variable_is_not_replaced_by_what_one_of_its_values_should_be() -> None:
     text = HEAD + "let x for s in [reclaimed, recovered] = faithfulness(main, as: s)\n"
     for fault in lint_file("x.circuit", text)[1]:

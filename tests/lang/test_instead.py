@@ -54,6 +54,36 @@ SLIPS = {
     "metric M = logit_diff(io, s)": "`metric LD: logits = logit(io) - logit(s)`",
     "metric M = loss(io)": "`metric L: nats = -logprob(io)`",
     "path p = mlp_out -> logits": "`m9`",
+    "let x = mean(LD(prompt))": "`reference`: the run on the prompts of `prompt`",
+    "let x = mean(LD(prompt_abc))": "`treated`: the run on the prompts of `prompt_abc`",
+    "let x = mean(LD(baseline))": "`reference`",
+    "let x = for h in all: effect(through(h))": "`let x for h in attn = …`",
+    "let x[h] = effect(through(h))": "`let x for h in attn = …`",
+    "let x = [effect(through(h)) for h in attn]": "`let x for h in attn = effect(through(h))`",
+    "let x = faithfulness(through(a3.h1)) > 0.8": (
+        "`claim x: faithfulness(through(a3.h1)) > 0.8 at 95% confidence`"
+    ),
+    "let x = mean(LD(treat(through(a3.h1), treated: 0)))": "`zero`",
+    "let x = mean(LD(treat(through(a3.h1), treated: mean_ablation)))": "`mean(prompt)`",
+    "let x = average(LD(reference))": "`mean(LD(reference))`",
+    "let x = eap(LD)": "`attribution(a5.h5 -> a9.h9, by: eap)`",
+    "intervene i { freeze ln }": "`layernorm = frozen`",
+    "intervene i { freeze a3.h1 }": "`treat(P)` treats the paths of P alone",
+    "intervene i { patch a3.h1 }": "`treat(through(a3.h1))`",
+    "path p = a0.h1 -q-> a3.h1 -> logits": "`-[q]->`",
+    "path p = a0.h1 -[Q]-> a3.h1 -> logits": "`-[q]->`",
+    "path p = a0.h1 -> a3.h1.hook_q": "`-[q]-> a3.h1`",
+    "path p = a3.h1[END] -> logits": "`a3.h1@END`: a position stands behind its node",
+    "path p = a0.h1, a3.h1 -> logits": "`P | Q`",
+    "path p = head0.1 -> logits": "`a0.h1`: a head is named by",
+    "path p = a0.h1 -> blocks.3.hook_q_input": "`-[q]-> a3`",
+    "group g = a3.h1 or a3.h2": "`group g = { a3.h1, a3.h2 }`",
+    "metric M: prob = softmax(io)": "`prob(io)`",
+    "metric M: logits = logit(io) at END": "`@END` behind what is measured",
+    "model m = hf(gpt2)": "in quotes",
+    "claim c: faithfulness(through(a3.h1)) > 0.8 expected refuted": "`expect refuted`",
+    "// a comment": "`# …`",
+    "print(LD)": "the report has every `let`",
 }
 
 
@@ -66,6 +96,7 @@ def test_a_slip_is_told_with_what_is_meant(slip: str) -> None:
 
 def test_repairs_are_read() -> None:
     forms = ("{}", "path p = {}", "intervene i {{ {} }}", "let x = mean({})", "model m = {}")
+    forms = (*forms, "task t = ioi {{ {} }}", "claim c: 1 > 0 at 95% confidence {}")
     for repair in {repair for told in SLIPS.values() for repair in re.findall("`([^`]+)`", told)}:
         if not re.search("…|FILE|^;$|^@|^-|^at |^m.0|csv", repair):
             whole = [form.format(repair.replace("P, Q", "P")) for form in forms]

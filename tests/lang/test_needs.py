@@ -167,4 +167,7 @@ def test_lint_says_which_version_is_needed() -> None:
         text = HEAD.format(field) + LOOP
         (found,) = [d for d in lint_file("x", text)[1] if d.code == "PD537"]
         assert found.message.startswith("a loop came with pathdsl 0.3") and "0.3" in found.help
+        fix = found.fix
+        assert fix is not None and text[fix.span.start : fix.span.end] == fix.was
+        assert "PD537" not in codes(text[: fix.span.start] + fix.text + text[fix.span.end :])
     assert "PD537" not in codes(HEAD.format('; needs = "0.3"') + LOOP)

@@ -14,7 +14,7 @@ WORDS = ("share", "sum", "layer", "index", "members", "size", "node", "edge", "h
          "top", "correlation", "spearman", "pearson", "q", "k", "v", "answers", "whole",
          "one_token", "ANSWER", "id", "draws", "attribution", "slot", "steps", "rule", "exact",
          "atp", "eap", "left", "right", "rms", "UNIT", "stability",
-         "json", "parquet", "dataset", "revision", "config", "split",
+         "emerges", "json", "parquet", "dataset", "revision", "config", "split",
          "select", "greedy", "pnr", "ilp", "stable", "acdc")  # fmt: skip
 HEAD = """circuit words "Words" { language = 1 }
 model mini = bundled("ioi-mini")

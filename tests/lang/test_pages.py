@@ -20,7 +20,7 @@ from pathdsl.lang.rules import Example, Page, pages
 
 LANG = Path(__file__).parents[2] / "pathdsl" / "lang"
 OWN = ["check/*", "lint", "method/*", "program", "serving", "units", "signatures/*"]
-OWN_PAGES = re.compile(r"PD(1\d\d|206|207|30\d|31\d|379|380|4[01]\d|436|440|5\d\d)\Z")
+OWN_PAGES = re.compile(r"PD(1\d\d|206|207|30\d|31\d|379|380|4[01]\d|436|437|440|5\d\d)\Z")
 
 
 def examples() -> list[object]:

@@ -43,6 +43,7 @@ WRAPPED = {
     "test": "let x = {}",
     "function over members": "let x = {}",
     "function of two loops": "let x = {}",
+    "function over revisions": "claim c: {} at 95% confidence",
     "method": "claim c: mean(LD(reference)) > 0 at 95% confidence by {}",
     "model": "model m = {}",
     "data": "task t {{ data = {} }}",
@@ -69,7 +70,7 @@ def test_every_word_of_the_grammar_has_an_entry() -> None:
 def test_options_and_choices_have_entries() -> None:
     for word in all_words():
         for option in word.options:
-            name = re.split(r":| =", option)[0]
+            name = re.split(r":| =", option.written)[0]
             assert words_named(name), name
     assert {one.kind for one in words_named("recovered")} == {"choice", "another tool's word"}
     assert "tokens = continued" in words_named("continued")[0].meaning
@@ -98,3 +99,9 @@ def test_repairs_for_other_tools_words_are_read(name: str) -> None:
     )
     assert any(parse(HEAD + form.format(right) + "\n", "w.circuit")[1] == [] for form in forms)
     assert not any(word.name == name for word in all_words())
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    for word in all_words():
+        for option in word.options:
+            assert option.means or " = " in option.written, f"{word.name}, {option.written}"

@@ -1,8 +1,8 @@
-"""GPT-Neo, GPT-J, GPT-NeoX and OPT as parts for the tree, in numpy, apart from the adapters.
+"""Decoders with plain MLPs, GPT-Neo to MPT, as parts for the tree, in numpy, apart from adapters.
 
-Knows local windows, rotations of type `default` of neighbours and of halves, parallel and
-sequential blocks, and OPT with its norms before each part, its final norm and words as wide as the
-stream. Everything is in float64.
+Knows local windows, rotations of type `default` of neighbours and of halves, ALiBi, parallel and
+sequential blocks, keys and values that heads share, clipped ones, and OPT with its norms before
+each part, its final norm and words as wide as the stream. Everything is in float64.
 
 Source: the modelling files of `transformers` 5.
 """
@@ -66,6 +66,8 @@ class Blocks:
     turned: int  # leading entries of q and k that are rotated
     neighbours: bool  # whether pairs are neighbours or halves
     base: float
+    slopes: tuple[float, ...] = ()  # of ALiBi, by head
+    clip: float | None = None  # of queries, keys and values
 
     @classmethod
     def of(cls, model: Any) -> Blocks:
@@ -108,6 +110,8 @@ class Blocks:
         """A head's query, key or value (d_head,)."""
         layer, head = self.layers[node[1]], node[2]
         own = layer.weight[slot][head] @ layer.before["a"](stream, like) + layer.bias[slot][head]
+        if self.clip is not None:
+            own = np.clip(own, -self.clip, self.clip)
         if slot == "v" or not self.turned:
             return own
         half = self.turned // 2
@@ -121,7 +125,15 @@ class Blocks:
 
     def attend(self, node: PlaceNode, query: Array, keys: Array, values: Array) -> Array:
         """z (d_head,) of one query."""
+        return self.attend_at(node, query, keys, values, range(len(keys)))
+
+    def attend_at(
+        self, node: PlaceNode, query: Array, keys: Array, values: Array, at: Sequence[int]
+    ) -> Array:
+        """The same of keys at some positions."""
         scores = keys @ query * self.scale
+        if self.slopes:
+            scores = scores + self.slopes[node[2]] * np.array(at)
         weights = np.exp(scores - scores.max())
         return (weights / weights.sum()) @ values
 
@@ -253,9 +265,118 @@ def _opt(model: Any) -> Blocks:
     )  # fmt: skip
 
 
+def _fused(module: Any, parts: Mapping[str, Sequence[int]], size: int) -> dict[str, Any]:
+    """Of one projection, the blocks of `size` rows that each head reads, by slot."""
+    weight, bias = _linear(module)
+    rows, shifts = weight.reshape(-1, size, weight.shape[1]), bias.reshape(-1, size)
+    return {
+        slot: (rows[list(at)].reshape(-1, weight.shape[1]), shifts[list(at)].reshape(-1))
+        for slot, at in parts.items()
+    }
+
+
+def _slopes(n_heads: int) -> tuple[float, ...]:
+    """2^-8/n, 2^-16/n, ...; of a number of heads between powers of 2 every second of the next."""
+    power = 1 << (n_heads.bit_length() - 1)
+    first = [2.0 ** (-8 * i / power) for i in range(1, power + 1)]
+    return (*first, *(2.0 ** (-8 * i / (2 * power)) for i in range(1, 2 * power, 2)))[:n_heads]
+
+
+def _falcon(model: Any) -> Blocks:
+    config, body = model.config, model.transformer
+    heads, groups = range(config.num_attention_heads), 1
+    size = config.hidden_size // len(heads)
+    if config.new_decoder_architecture:
+        groups = config.num_kv_heads
+    elif not config.multi_query:
+        groups = len(heads)
+    each = len(heads) // groups
+    at = {
+        "q": [h // each * (each + 2) + h % each for h in heads],
+        "k": [h // each * (each + 2) + each for h in heads],
+        "v": [h // each * (each + 2) + each + 1 for h in heads],
+    }
+    layers = []
+    for b in body.h:
+        names = ("ln_attn", "ln_mlp") if hasattr(b, "ln_attn") else ("input_layernorm",) * 2
+        if hasattr(b, "post_attention_layernorm"):
+            names = "input_layernorm", "post_attention_layernorm"
+        layers.append(
+            _layer(
+                _fused(b.self_attention.query_key_value, at, size), b.self_attention.dense,
+                [getattr(b, name) for name in names], (b.mlp.dense_h_to_4h, b.mlp.dense_4h_to_h),
+                len(heads),
+            )
+        )  # fmt: skip
+    return Blocks(
+        env=Environment(
+            n_layers=config.num_hidden_layers, n_heads=len(heads), rows=(),
+            parallel=config.parallel_attn, n_kv_heads=groups,
+        ),
+        tokens=_array(body.word_embeddings.weight), places=None, layers=tuple(layers),
+        final_norm=_norm(body.ln_f), unembedding=_linear(model.lm_head),
+        activation=_ACTIVATIONS[config.activation], scale=size**-0.5,
+        turned=0 if config.alibi else size, neighbours=False,
+        base=config.rope_parameters["rope_theta"],
+        slopes=tuple(s * size**-0.5 for s in _slopes(len(heads))) if config.alibi else (),
+    )  # fmt: skip
+
+
+def _bloom(model: Any) -> Blocks:
+    config, body = model.config, model.transformer
+    heads, size = range(config.n_head), config.hidden_size // config.n_head
+    at = {slot: [3 * h + part for h in heads] for part, slot in enumerate("qkv")}
+    layers = [
+        _layer(
+            _fused(b.self_attention.query_key_value, at, size), b.self_attention.dense,
+            (b.input_layernorm, b.post_attention_layernorm),
+            (b.mlp.dense_h_to_4h, b.mlp.dense_4h_to_h), len(heads),
+        )
+        for b in body.h
+    ]  # fmt: skip
+    embedded = _norm(body.word_embeddings_layernorm)(_array(body.word_embeddings.weight))
+    return Blocks(
+        env=Environment(n_layers=config.n_layer, n_heads=len(heads), rows=()),
+        tokens=embedded, places=None, layers=tuple(layers), final_norm=_norm(body.ln_f),
+        unembedding=_linear(model.lm_head), activation=_bloom_gelu, scale=size**-0.5, turned=0,
+        neighbours=False, base=1.0, slopes=_slopes(len(heads)),
+    )  # fmt: skip
+
+
+def _bloom_gelu(x: Array) -> Array:
+    return 0.5 * x * (1 + np.tanh(0.79788456 * (x + 0.044715 * x**3)))
+
+
+def _mpt(model: Any) -> Blocks:
+    config, body = model.config, model.transformer
+    heads, inside = range(config.n_heads), config.attn_config
+    size, power = config.d_model // len(heads), 1 << (len(heads) - 1).bit_length()
+    at = {slot: [part * len(heads) + h for h in heads] for part, slot in enumerate("qkv")}
+    layers = [
+        _layer(
+            _fused(b.attn.Wqkv, at, size), b.attn.out_proj, (b.norm_1, b.norm_2),
+            (b.ffn.up_proj, b.ffn.down_proj), len(heads),
+        )
+        for b in body.blocks
+    ]  # fmt: skip
+    slopes = [2.0 ** (-8 * i / power) for i in range(1, power + 1)]
+    if power != len(heads):
+        slopes = [*slopes[1::2], *slopes[::2]]
+    return Blocks(
+        env=Environment(n_layers=config.n_layers, n_heads=len(heads), rows=()),
+        tokens=_array(body.wte.weight), places=None, layers=tuple(layers),
+        final_norm=_norm(body.norm_f), unembedding=_linear(model.lm_head), activation=_gelu,
+        scale=inside.softmax_scale or size**-0.5, turned=0, neighbours=False, base=1.0,
+        slopes=tuple(slopes[: len(heads)]), clip=inside.clip_qkv,
+    )  # fmt: skip
+
+
 _READERS: Mapping[str, Callable[[Any], Blocks]] = {
     "gpt_neo": _gpt_neo,
     "gptj": _gptj,
     "gpt_neox": _gpt_neox,
     "opt": _opt,
+    "falcon": _falcon,
+    "bloom": _bloom,
+    "mpt": _mpt,
 }

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .graph import INPUT, LOGITS, Environment, Path, PlaceNode, Step, layer_of, senders
-from .tree import Array, Constants, forward_of, mlp_part
+from .tree import Array, Constants, attended, forward_of, mlp_part
 
 Values = Mapping[PlaceNode, Array]
 """A plain run: per component its value, per mark ("r", layer) the stream, per pattern ("p", layer,
@@ -71,7 +71,9 @@ def _attended(
             ]
     chosen = [place for place, stays in enumerate(left) if stays]
     weights = np.zeros(len(keys))
-    weights[chosen] = parts.attend(node, q, k[chosen], np.eye(len(chosen)))
+    at_keys = [keys[place] for place in chosen]
+    asks, gate = q[: k.shape[1]], q[k.shape[1] :]  # a gate of the head stands behind its query
+    weights[chosen] = attended(parts, node, asks, k[chosen], np.eye(len(chosen)), at_keys)
     for doing in doings:
         if doing.node == node and at in doing.at:
             if doing.verb == "uniform":
@@ -80,7 +82,8 @@ def _attended(
             elif doing.verb == "copied":
                 assert doing.pattern is not None
                 weights = doing.pattern[at, keys]
-    return weights @ v, weights
+    z = weights @ v
+    return (z / (1 + np.exp(-gate)) if len(gate) else z), weights
 
 
 def _streamed(

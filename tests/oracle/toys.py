@@ -50,13 +50,17 @@ ACTIVATIONS: Mapping[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Toy:
-    """One model: its fields, its tensors by name, and the graph that the tree needs."""
+    """One model: its fields, its tensors by name, and the graph that the tree needs.
+
+    `length`: of the prompt that was embedded last.
+    """
 
     fields: Mapping[str, Any]
     tensors: Mapping[str, Array]
     env: Environment
+    length: int = 0
 
     @classmethod
     def of(cls, model: Any) -> Toy:
@@ -99,6 +103,7 @@ class Toy:
 
     def embed(self, ids: Sequence[int]) -> Array:
         """Token embeddings, with positions where they are part of it, (T, d_model)."""
+        self.length = len(ids)
         found = self.tensors["embed.weight"][list(ids)]
         if self.fields["positional_embedding_type"] == "standard":
             found = found + self.tensors["pos_embed.weight"][: len(ids)]
@@ -125,7 +130,9 @@ class Toy:
         return total
 
     def keys(self, node: PlaceNode, at: int) -> Sequence[int]:
-        """The last positions up to its own, as many as the window holds."""
+        """The last positions up to its own, as many as the window holds; or all of them."""
+        if self.fields["attention_dir"] == "bidirectional":
+            return range(self.length)
         window = (self.fields["windows"] or [None] * self.env.n_layers)[node[1]]
         return [key for key in range(at + 1) if window is None or at - key < window]
 

@@ -269,7 +269,19 @@ def _array(parameter: Any) -> Array:
 
 
 def _norm(module: Any) -> Norm:
-    return Norm(gain=_array(module.weight), shift=_array(module.bias), epsilon=module.eps)
+    gain = _array(module.weight)
+    shift = np.zeros_like(gain) if module.bias is None else _array(module.bias)
+    return Norm(gain=gain, shift=shift, epsilon=module.eps)
+
+
+def attended(
+    parts: Any, node: PlaceNode, query: Array, keys: Array, values: Array, at: Sequence[int]
+) -> Array:
+    """z of one query over keys that stand at some positions, which most models do not ask for."""
+    knows_positions = getattr(parts, "attend_at", None)
+    if knows_positions is None:
+        return np.asarray(parts.attend(node, query, keys, values))
+    return np.asarray(knows_positions(node, query, keys, values, at))
 
 
 # -------------------------------------------------------------------------------------------------
@@ -347,7 +359,7 @@ def run(
                     read, other = stream(node, values, at, some_kept and some_cut)
                     found.append(parts.project(node, slot, read, at, other))
                 projected[slot] = np.stack(found)
-            output = parts.attend(node, projected["q"][0], projected["k"], projected["v"])
+            output = attended(parts, node, projected["q"][0], projected["k"], projected["v"], seen)
         if constants is not None and not some_kept:
             output = constants[node][position]
         return output, some_kept, some_cut
@@ -396,7 +408,7 @@ def plain_values(
                 for slot in "qkv"
             )
             seen = [list(parts.keys(node, at)) for at in places]
-            values[node] = np.stack([parts.attend(node, q[at], k[s], v[s]) for at, s in
+            values[node] = np.stack([attended(parts, node, q[at], k[s], v[s], s) for at, s in
                                      enumerate(seen)])  # fmt: skip
         read = streams(("m", layer))
         apart: list[PlaceNode] = [("n", at, j) for at, j in neurons if at == layer]

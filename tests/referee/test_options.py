@@ -405,6 +405,7 @@ ELSEWHERE = {
     *(("dataset", name) for name in ("sha256", "take", "seed", "ids", "texts")),
     ("dataset", "split"), ("dataset", "revision"), ("dataset", "config"),
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
+    ("task", "routing"),  # tests/checking/test_mixtures.py
     ("task", "answers"),  # tests/checking/test_whole_answers.py
     ("task", "model"), ("paths", "task"), ("size", "task"), ("overlap", "task"),  # test_models.py
     ("hf", "revision"), ("hf", "dtype"), ("folder", "dtype"),  # of the loader, as of `bundled`

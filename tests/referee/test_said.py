@@ -385,8 +385,8 @@ def test_one_claim_of_several_is_marked(tmp_path: Path) -> None:
         assert "only = control" in document.end(ExitCode.AS_EXPECTED)
     assert "only = control" in junit([suite(made)])
     nothing = checked(MISLED, tmp_path, only="kept")
-    assert "0 of 5 claims judged" in report(nothing, View())
-    assert content_of_result(nothing).headline == "0 of 5 claims judged"
+    assert "1 quantity; none of 5 claims was asked for" in report(nothing, View())
+    assert content_of_result(nothing).headline == "1 quantity; none of 5 claims was asked for"
     other = checked(MISLED, tmp_path, only="each[a3.h1]")
     assert "1 of 5 claims judged" in report(other, View(quiet=True))
 

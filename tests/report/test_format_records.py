@@ -109,6 +109,7 @@ def test_the_table_of_the_page_is_that_of_the_records() -> None:
         if re.match(r"\| `\w+` \|", line)
     ]
     options = {"check": "check --format", "lint": "lint --format", "report": "report --to"}
+    options |= {"series": "check --revisions --format"}
     options |= {"referee": "report --referee --to", "pages": "report -o FOLDER"}
     assert rows == [
         [

@@ -205,6 +205,7 @@ def _claim(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Itera
         if before.relation.strict != after.relation.strict:
             yield other(kind="weaker" if before.relation.strict == supported else "noted")
         yield from _threshold(pair, before, after, of, supported)
+    yield from _emergence(old, new, of, supported)
     yield from _within(pair, old, new, of, supported)
     yield from _confidence(pair, old, new, of)
     yield from _methods(old, new, of)
@@ -214,6 +215,31 @@ def _claim(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Itera
         yield from measured(
             pair, old, new, before.right, after.right, _EITHER, "another right side"
         )
+
+
+def _emergence(
+    old: ast.ClaimDecl, new: ast.ClaimDecl, of: str, supported: bool
+) -> Iterator[Change]:
+    """What is claimed of training steps: another step, another relation, or of one model now."""
+    a, b = (None if one.emerges is None else spelled(one.emerges) for one in (old, new))
+    if a == b:
+        return
+
+    def text(claim: ast.ClaimDecl) -> str:
+        found = claim.emerges
+        step = found.step.written if found and isinstance(found.step, ast.Number) else "…"
+        return f"emerges(…) {found.relation} {step}" if found is not None else "of one model"
+
+    first, second = old.emerges, new.emerges
+    kind: Kind = "changed"
+    if first is not None and second is not None and first.relation == second.relation:
+        if isinstance(first.step, ast.Number) and isinstance(second.step, ast.Number):
+            later = second.step.value > first.step.value
+            easier = later == (RELATIONS[first.relation].asks == "below")
+            kind = "weaker" if easier == supported else "noted"
+    yield Change(
+        kind=kind, of=of, what="another emergence", before=text(old), after=text(new)
+    )  # fmt: skip
 
 
 def _variables_of(old: ast.ClaimDecl, new: ast.ClaimDecl) -> ast.ClaimDecl:

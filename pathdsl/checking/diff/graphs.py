@@ -102,7 +102,11 @@ def other_graph(one: Resolver, other: Resolver) -> str:
     a, b = one.shape, other.shape
     if a.parallel != b.parallel:
         return "in only one of them the MLP of a layer reads what its heads write"
-    return "" if a.n_groups == b.n_groups else "their heads share keys and values otherwise"
+    return (
+        ""
+        if (a.n_groups, a.groups) == (b.n_groups, b.groups)
+        else "their heads share keys and values otherwise"
+    )
 
 
 def compare_graphs(

@@ -312,7 +312,7 @@ class Drafting:
             one = where.get(at.get(sender, ""))
             other = where.get(read if receiver == last else at.get(receiver, ""))
             if one is not None and other is not None:
-                kept[n] = may_read(one, other, slot)
+                kept[n] = may_read(one, other, slot, causal=search.layout.shape.causal)
         kept = search.graph.on_a_path(kept)
         return self._listed(kept, at, roles) if kept.any() else None
 

@@ -20,13 +20,13 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathdsl.checking.digests import digest_of, place_of
 from pathdsl.checking.discovered import records_named
 from pathdsl.checking.lock.file import CIRCUIT_FILES, LOCK_VERSION, RECORDS, Lock
+from pathdsl.checking.said import claims_said, quantities_said
 from pathdsl.lang import ast
 from pathdsl.lang.canonical import tree_hash, used_hashes
 from pathdsl.lang.program import Program
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
     from pathdsl.engine.data.task import TaskSpec
     from pathdsl.engine.lazy_model import LazyModel
-    from pathdsl.score.results import ClaimResult, QuantityResult
 
 __all__ = ["MARK", "lock_of", "row_marks", "tolerance_of"]
 
@@ -111,8 +110,8 @@ def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
             "threads": int(facts["threads"]),
         },
         "tolerance": tolerance_of(outcome.session.rounding()),
-        "claims": {claim.name: _claim(claim) for claim in judgement.claims},
-        "quantities": {one.name: _quantity(one) for one in judgement.quantities},
+        "claims": claims_said(judgement),
+        "quantities": quantities_said(judgement),
     }
 
 
@@ -180,30 +179,6 @@ def _records(program: Program) -> dict[str, dict[str, str]]:
 # ------------------------------------------------------------------------------- numbers
 
 
-def _claim(claim: ClaimResult) -> Lock:
-    return {
-        **_numbers(claim.estimate, claim.interval, claim.n),
-        "verdict": claim.verdict.value,
-        "expected": claim.expected.value,
-    }
-
-
-def _quantity(quantity: QuantityResult) -> Lock:
-    return {
-        **_numbers(quantity.estimate, quantity.interval, quantity.n),
-        "unit": quantity.unit,
-    }
-
-
-def _numbers(estimate: float | None, interval: tuple[float, float] | None, n: int) -> Lock:
-    low, high = interval if interval is not None else (None, None)
-    return {"estimate": _number(estimate), "low": _number(low), "high": _number(high), "n": n}
-
-
-def _number(value: float | None) -> float | None:
-    return float(value) if value is not None and isfinite(value) else None
-
-
 # ------------------------------------------------------------------------------- inputs
 
 
@@ -227,6 +202,8 @@ def _task(task: TaskData, spec: TaskSpec, options: CheckOptions) -> Lock:
         "special_tokens": task.facts.get("special_tokens", ""),
         "treated": str(spec.treated) if spec.treated is not None else None,
     }
+    if spec.routed:
+        found["routing"] = spec.routing
     if spec.crossed:
         found["crossed"] = spec.crossed
     if "chat_template" in task.facts:
@@ -275,7 +252,7 @@ def _sha256(value: object) -> str:
 
 def plan_hash(plan: Plan) -> str:
     """The sha256 of what a plan computes, step by step, and at which positions."""
-    from pathdsl.engine.store.keys import digest
+    from pathdsl.engine.store.digest import digest
 
     masks = [plan.masks.array(number) for number in range(plan.masks.n_masks)]
     return digest(
@@ -302,6 +279,6 @@ def _source(source: Any) -> str:
 
 
 def _processor() -> str:
-    from pathdsl.engine.store.keys import processor
+    from pathdsl.engine.store.digest import processor
 
     return processor()

@@ -15,7 +15,7 @@ from typing import Any
 
 from pathdsl.checking.prepare import vet_file
 from pathdsl.checking.starting.templates import FOLDER, Template, filled
-from pathdsl.engine.data.positions import PLACES
+from pathdsl.engine.data.given import PLACES
 from pathdsl.engine.data.rows import load_rows
 from pathdsl.engine.data.task import task_spec
 from pathdsl.engine.load.source import ModelSource, shape_of

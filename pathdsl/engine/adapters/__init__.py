@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from pathdsl.engine.adapters.base import Adapter, refuse, refuse_foreign
 from pathdsl.engine.adapters.split import split
+from pathdsl.graph.model.builds import BUILDS
 from pathdsl.graph.model.toy import plain_attention
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FAMILIES", "Adapter", "Family", "adapter_for", "announce", "fuses"]
+__all__ = [
+    "FAMILIES", "Adapter", "Family", "adapter_for", "announce", "fuses", "implementation",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,37 +30,60 @@ class Family:
 
     `fuses`: its scores are a scaled product of queries and keys and nothing else, which is what
     torch's fused attention computes. (GPT-Neo and GPT-J take them in float32 whatever the dtype,
-    Gemma 2 caps them.)
+    Gemma 2 caps them, BLOOM and MPT add a bias by position, GPT-OSS and Granite SWA have sinks,
+    heads of Qwen 3.5 gates.)
+    `not_eager`: the switch of a config with which eager attention of `transformers` is not that of
+    the model that was trained, so that the model's own forward pass is by `sdpa`. (Falcon's adds
+    ALiBi twice.) Its scores are then no product alone.
+    `auto`: the class of `transformers` that loads it with its unembedding.
     `reference`: the module of pathdsl with its whole model, where `transformers` has none.
     """
 
     module: str
     adapter: str
-    fuses: bool = True
+    fuses: bool
+    not_eager: str = ""
+    auto: str = "AutoModelForCausalLM"
     reference: str = ""
 
 
-_LLAMA = Family(module="llama", adapter="LlamaAdapter")
+_MASKED = "AutoModelForMaskedLM"
 
-# By the model_type of the config, as in `pathdsl.graph.model.shape.SHAPES`.
+# By the model_type of the config, as in `pathdsl.graph.model.families.SHAPES`.
 FAMILIES: dict[str, Family] = {
-    "gpt2": Family(module="gpt2", adapter="Gpt2Adapter"),
+    "gpt2": Family(module="gpt2", adapter="Gpt2Adapter", fuses=True),
     "gpt_neo": Family(module="gptneo", adapter="GptNeoAdapter", fuses=False),
     "gptj": Family(module="gptj", adapter="GptJAdapter", fuses=False),
-    "gpt_neox": Family(module="neox", adapter="NeoxAdapter"),
-    "opt": Family(module="opt", adapter="OptAdapter"),
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
-    "qwen2": _LLAMA,
-    "qwen3": _LLAMA,
-    "smollm3": _LLAMA,
-    "olmo": Family(module="olmo", adapter="OlmoAdapter"),
-    "olmo2": Family(module="olmo", adapter="Olmo2Adapter"),
-    "phi3": Family(module="phi3", adapter="Phi3Adapter"),
-    "gemma": Family(module="gemma", adapter="GemmaAdapter"),
-    "gemma2": Family(module="gemma", adapter="Gemma2Adapter", fuses=False),
-    "gemma3_text": Family(module="gemma", adapter="Gemma3Adapter"),
-    "pathdsl_toy": Family(module="toy", adapter="ToyAdapter", reference="pathdsl.engine.toy.model"),
+    "gpt_neox": Family(module="neox", adapter="NeoxAdapter", fuses=True),
+    "opt": Family(module="opt", adapter="OptAdapter", fuses=True),
+    "falcon": Family(module="falcon", adapter="FalconAdapter", fuses=True, not_eager="alibi"),
+    "bloom": Family(module="bloom", adapter="BloomAdapter", fuses=False),
+    "mpt": Family(module="mpt", adapter="MptAdapter", fuses=False),
+    "gemma4_text": Family(module="gemma4", adapter="Gemma4Adapter", fuses=True),
+    "bert": Family(module="bert", adapter="BertAdapter", fuses=True, auto=_MASKED),
+    "roberta": Family(module="bert", adapter="RobertaAdapter", fuses=True, auto=_MASKED),
+    "modernbert": Family(
+        module="modernbert", adapter="ModernBertAdapter", fuses=True, auto=_MASKED
+    ),
+    "pathdsl_toy": Family(
+        module="toy", adapter="ToyAdapter", fuses=True, reference="pathdsl.engine.toy.model"
+    ),
+    "modernbert-decoder": Family(
+        module="modernbert_decoder", adapter="ModernBertDecoderAdapter", fuses=True
+    ),
+    **{
+        name: Family(module="llama", adapter="LlamaAdapter", fuses=not build.score_cap)
+        for name, build in BUILDS.items()
+    },
+    **{
+        name: Family(module="mixtures", adapter="MixtureAdapter", fuses=True)
+        for name, build in BUILDS.items()
+        if build.mixture is not None
+    },
+    "gpt_oss": Family(module="sinks", adapter="GptOssAdapter", fuses=False),
+    "granite_swa": Family(module="sinks", adapter="GraniteSwaAdapter", fuses=False),
+    "llama4_text": Family(module="llama4", adapter="Llama4Adapter", fuses=True),
+    "qwen3_5_text": Family(module="qwen35", adapter="Qwen35Adapter", fuses=False),
 }
 
 
@@ -71,13 +97,22 @@ def announce(config: Mapping[str, object] | None) -> None:
 def fuses(config: Mapping[str, object]) -> bool:
     """Whether torch's fused attention computes what a model of this config does."""
     family = FAMILIES.get(str(config.get("model_type")))
-    if family is None or not family.fuses or config.get("reorder_and_upcast_attn"):
+    if family is None or not family.fuses or config.get(family.not_eager):
+        return False
+    if config.get("reorder_and_upcast_attn"):
         return False
     return not family.reference or plain_attention(config)
 
 
+def implementation(config: Mapping[str, object], *, fused: bool) -> str:
+    """The attention of `transformers` with which a model of this config is loaded."""
+    family = FAMILIES.get(str(config.get("model_type")))
+    never_eager = family is not None and bool(config.get(family.not_eager))
+    return "sdpa" if fused or never_eager else "eager"
+
+
 def adapter_for(model: torch.nn.Module, *, fused: bool = False) -> Adapter:
-    """The adapter of a loaded `transformers` model, with fused attention for models that `fuses`.
+    """The adapter of a loaded model, with fused attention where that is asked for and it `fuses`.
 
     Raises EngineError PD607 where no adapter knows the architecture, and what the adapter itself
     refuses (PD608, PD612, PD618).
@@ -93,5 +128,5 @@ def adapter_for(model: torch.nn.Module, *, fused: bool = False) -> Adapter:
     family = FAMILIES[kind]
     module = import_module(f"{__name__}.{family.module}")
     adapter: Adapter = getattr(module, family.adapter)(model)
-    adapter.fused = fused
+    adapter.fused = fused and fuses(cast(Any, model).config.to_dict())
     return split(adapter, model) if getattr(model, "hf_device_map", None) else adapter

@@ -132,11 +132,11 @@ class Adapter(Protocol):
         *,
         want_pattern: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attention of `n` head copies: their outputs and, if wanted, their patterns.
+        """Attention of all heads of a layer: their outputs and, if wanted, their patterns.
 
-        q (n, rows, nq, d_head); k, v (n, rows, nk, d_head), key j standing at position j;
-        query_positions (rows, nq) int; valid (rows, nk) bool, True where a real token stands.
-        -> (n, rows, nq, d_head), and (n, rows, nq, nk) or None.
+        q (n_heads, rows, nq, d_head); k, v (n_heads, rows, nk, d_head), key j standing at position
+        j; query_positions (rows, nq) int; valid (rows, nk) bool, True where a real token stands.
+        -> (n_heads, rows, nq, d_head), and (n_heads, rows, nq, nk) or None.
         """
         ...
 
@@ -148,9 +148,11 @@ class Adapter(Protocol):
         v: Tensor,
         mask: Tensor,
         *,
+        bias: Tensor | None = None,
         want_pattern: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """`attend` with any mask: (rows, nq, nk) bool, True where a query may read a key."""
+        """`attend` of `n` head copies with any mask: (rows, nq, nk) bool, True where a query may
+        read a key. `bias`: their `position_bias`."""
         ...
 
     def mask(
@@ -163,16 +165,38 @@ class Adapter(Protocol):
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled and not yet masked scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk).
 
-        Soft-capping, where a family has it, is applied here.
+        Soft-capping, where a family has it, is applied here. `position_bias` is not yet in them.
+        """
+        ...
+
+    def position_bias(
+        self, layer: int, heads: Sequence[int], queries: Tensor, keys: Tensor
+    ) -> Tensor | None:
+        """What is added to `scores` by position (ALiBi), None in families that add nothing.
+
+        Of `n` heads, with the positions of queries (rows, nq) and keys (rows, nk) as they stand in
+        the prompt: (n, rows, nq, nk), or (n, rows, 1, nk) where every query has the same. It is
+        right up to a constant of each query, which a softmax does not see.
         """
         ...
 
     @abstractmethod
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """The pattern, (..., nq, nk) in the model's dtype; `mask` is True where a key is visible.
 
-        A query that sees no key at all (padding) gets a finite, meaningless row.
+        `sinks`, of families that have any: of each head, with as many axes as the scores. Without
+        them a query that sees no key at all (padding) gets a finite, meaningless row.
         """
+        ...
+
+    def gated(self, layer: int, q: Tensor, z: Tensor) -> Tensor:
+        """What heads write of what they mix, (..., nq, d_head), with the queries that it is for:
+        z itself but in families whose queries have a gate."""
+        ...
+
+    def sinks(self, layer: int, heads: Sequence[int] | None = None) -> Tensor | None:
+        """Of each head, (n_heads_selected,), a constant that its softmax counts as one key more,
+        whose value is 0; None for families without."""
         ...
 
     def mix(self, pattern: Tensor, v: Tensor) -> Tensor:
@@ -245,6 +269,17 @@ class Adapter(Protocol):
         """
         ...
 
+    @abstractmethod
+    def behind_attention(self, layer: int, total: Tensor) -> Tensor:
+        """The stream behind attention, (..., d) -> (..., d): the sum of the stream before and what
+        attention wrote, or its norm (`ModelShape.normed_stream`)."""
+        ...
+
+    @abstractmethod
+    def behind_mlp(self, layer: int, total: Tensor) -> Tensor:
+        """The same behind the MLP, (..., d) -> (..., d)."""
+        ...
+
     def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before the unembedding, (..., d) -> (..., d)."""
         ...
@@ -278,8 +313,9 @@ class Adapter(Protocol):
         """Logits (rows, pos, d_vocab) of the unmodified `transformers` model, for self-checks."""
         ...
 
-    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(rows, pos, d): what enters the unmodified model's final norm, for self-checks."""
+    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(rows, pos, d): what enters the unmodified model's final norm, and its logits (rows, pos,
+        d_vocab) from the same pass, for self-checks."""
         ...
 
 
@@ -332,10 +368,10 @@ def layers(
         )  # each (n_heads, rows, pos, d_head)
         z = adapter.attend(layer, q, k, v, places, valid)[0].permute(1, 2, 0, 3)
         written = adapter.attention_write(layer, z, noted)
-        middle = resid + written
+        middle = adapter.behind_attention(layer, resid + written)
         read = resid if shape.parallel else middle
         out = adapter.mlp(layer, read, noted) if shape.has_mlp else None
-        resid = middle if out is None else middle + out
+        resid = middle if out is None else adapter.behind_mlp(layer, middle + out)
         yield LayerValues(
             layer=layer, inputs=(q, k, v), z=z, written=written, middle=middle, read=read, out=out,
             after=resid, noted=noted,
@@ -343,18 +379,24 @@ def layers(
 
 
 def visible(
-    query_positions: Tensor, n_keys: int, valid: Tensor | None = None, window: int | None = None
+    query_positions: Tensor,
+    n_keys: int,
+    valid: Tensor | None = None,
+    window: int | None = None,
+    *,
+    causal: bool = True,
 ) -> Tensor:
     """(rows, nq, n_keys) bool: key j is visible to a query at p when p - window < j <= p.
 
     query_positions (rows, nq); valid (rows, n_keys) bool or None (all keys real); window None:
-    all keys up to the query's own.
+    all keys up to the query's own. Where attention is not `causal`: when p - window < j < p +
+    window, and all keys without a window.
     """
     keys = torch.arange(n_keys, device=query_positions.device)
     at = query_positions.unsqueeze(-1)  # (rows, nq, 1)
-    seen = keys <= at  # (rows, nq, n_keys)
+    seen = keys <= at if causal else (keys >= 0).expand(*at.shape[:2], n_keys)  # (rows, nq, n_keys)
     if window is not None:
-        seen = seen & (keys > at - window)
+        seen = seen & (keys > at - window) & (keys < at + window)
     if valid is not None:
         seen = seen & valid.to(seen.device).unsqueeze(1)
     return seen

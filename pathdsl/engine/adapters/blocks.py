@@ -1,9 +1,9 @@
 """What adapters of LayerNorm decoders have in common: linear maps per head, causal attention.
 
-GPT-Neo, GPT-J, GPT-NeoX and OPT differ in how positions enter, in what the MLP reads and in the
-dtype of scores; the rest is here. A family gives the weight of each input of attention by head
-(`_input_weight`), its output projection (`_output`) and those of the MLP, and overrides what is its
-own.
+GPT-Neo, GPT-J, GPT-NeoX, OPT, Falcon, BLOOM and MPT differ in how positions enter, in what the MLP
+reads and in the dtype of scores; the rest is here. A family gives the weight of each input of
+attention by head (`_input_weight`), its output projection (`_output`) and those of the MLP, and
+overrides what is its own.
 
 An adapter verifies the class of every module before it trusts a weight
 (`pathdsl.engine.adapters.parts`).
@@ -38,15 +38,18 @@ class BlockAdapter(CausalAdapter):
 
     @abstractmethod
     def _input_weight(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
-        """One input of attention by head: weight (n_heads, d_head, d), bias (n_heads, d_head)."""
+        """One input of attention by stored head: weight (n_stored, d_head, d), bias (n_stored,
+        d_head); query heads beside each other share a stored one where there are fewer."""
 
     @abstractmethod
     def _output(self, layer: int) -> nn.Linear:
         """Attention's output projection, (n_heads * d_head) -> d."""
 
     def input_weight(self, layer: int, slot: Slot) -> Tensor | None:
-        """One input of attention by head, (n_heads, d_head, d)."""
-        return self._input_weight(layer, slot)[0]
+        """One input of attention by query head, (n_heads, d_head, d)."""
+        weight = self._input_weight(layer, slot)[0]
+        times = self.shape.n_heads // weight.shape[0]
+        return weight if times == 1 else weight.repeat_interleave(times, 0)
 
     def placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
         """q, k or v (..., n_heads_selected, d_head) as attention uses it: rotated, scaled."""
@@ -84,8 +87,12 @@ class BlockAdapter(CausalAdapter):
     ) -> Tensor:
         """q, k or v with bias at its position, (..., d) -> (..., n_heads_selected, d_head)."""
         weight, bias = self._input_weight(layer, slot)
+        times = self.shape.n_heads // weight.shape[0]  # query heads that share a stored one
+        asked = list(range(self.shape.n_heads) if heads is None else heads)
+        stored = [head // times for head in asked]
+        kept = sorted(set(stored)) if times > 1 else stored
         if heads is not None:
-            chosen = self._index(heads)
+            chosen = self._index(kept)
             weight, bias = weight[chosen], None if bias is None else bias[chosen]
         n_selected = weight.shape[0]
         out = torch.matmul(normed, weight.reshape(-1, self.shape.d_model).t())
@@ -94,9 +101,10 @@ class BlockAdapter(CausalAdapter):
         if positions is None:
             positions = torch.arange(normed.shape[-2], device=normed.device)
         out = out.view(*normed.shape[:-1], n_selected, self.shape.d_head)
-        return self.placed(layer, slot, out, positions.to(normed.device))
+        out = self.placed(layer, slot, out, positions.to(normed.device))
+        return out if stored == kept else out[..., [kept.index(head) for head in stored], :]
 
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
         scores = scores.to(self._narrowest)
         hidden = torch.finfo(scores.dtype).min

@@ -91,7 +91,8 @@ class CausalAdapter(Adapter):
         self, layer: int, query_positions: Tensor, n_keys: int, valid: Tensor | None = None
     ) -> Tensor:
         """(rows, nq, n_keys) bool: True where a query of this layer may read a key."""
-        return visible(query_positions, n_keys, valid, self.shape.window(layer))
+        window, causal = self.shape.window(layer), self.shape.causal
+        return visible(query_positions, n_keys, valid, window, causal=causal)
 
     def mix(self, pattern: Tensor, v: Tensor) -> Tensor:
         """Values weighted by the pattern, -> (..., nq, d_head)."""
@@ -108,9 +109,18 @@ class CausalAdapter(Adapter):
         *,
         want_pattern: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """(n, rows, nq, d_head) and keys and values (n, rows, nk, d_head) -> outputs, patterns."""
-        seen = self.mask(layer, query_positions.to(q.device), k.shape[-2], valid)
-        return self.attend_masked(layer, q, k, v, seen, want_pattern=want_pattern)
+        """q (n_heads, rows, nq, d_head), k, v (n_heads, rows, nk, d_head) -> outputs, patterns."""
+        queries = query_positions.to(q.device)
+        seen = self.mask(layer, queries, k.shape[-2], valid)
+        keys = torch.arange(k.shape[-2], device=q.device).expand(len(queries), -1)
+        bias = self.position_bias(layer, range(self.shape.n_heads), queries, keys)
+        return self.attend_masked(layer, q, k, v, seen, bias=bias, want_pattern=want_pattern)
+
+    def position_bias(
+        self, layer: int, heads: Sequence[int], queries: Tensor, keys: Tensor
+    ) -> Tensor | None:
+        """None: positions enter in other ways."""
+        return None
 
     def attend_masked(
         self,
@@ -120,18 +130,30 @@ class CausalAdapter(Adapter):
         v: Tensor,
         mask: Tensor,
         *,
+        bias: Tensor | None = None,
         want_pattern: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """The same with the keys that each query may read as a mask (rows, nq, nk)."""
-        if self.fused and not want_pattern:
+        if self.fused and bias is None and not want_pattern:
             # A query that sees nothing (padding) would be nan, which spreads through 0 * nan.
             seen = mask | ~mask.any(dim=-1, keepdim=True)
             z = functional.scaled_dot_product_attention(
                 q, k, v, attn_mask=seen.unsqueeze(0), scale=self.scaling(layer)
             )  # a mask of three axes would fall back to an implementation that holds the scores
             return z, None
-        pattern = self.softmax(self.scores(layer, q, k), mask)  # (n, rows, nq, nk)
-        return self.mix(pattern, v), (pattern if want_pattern else None)
+        scores = self.scores(layer, q, k)  # (n, rows, nq, nk)
+        sinks = self.sinks(layer)  # of all heads in order, which n is where there are any
+        each = None if sinks is None else sinks.view(-1, 1, 1, 1)
+        pattern = self.softmax(scores if bias is None else scores + bias, mask, each)
+        return self.gated(layer, q, self.mix(pattern, v)), (pattern if want_pattern else None)
+
+    def gated(self, layer: int, q: Tensor, z: Tensor) -> Tensor:
+        """z itself: there are no gates."""
+        return z
+
+    def sinks(self, layer: int, heads: Sequence[int] | None = None) -> Tensor | None:
+        """None: there are no sinks."""
+        return None
 
     # ---------------------------------------------------------------- what attention writes
 
@@ -174,6 +196,14 @@ class CausalAdapter(Adapter):
         """The token embedding matrix, (d_vocab, d)."""
         weight: Tensor = self.model.get_input_embeddings().weight.detach()
         return weight
+
+    def behind_attention(self, layer: int, total: Tensor) -> Tensor:
+        """The stream behind attention: the sum as it is, without a norm of its own."""
+        return total
+
+    def behind_mlp(self, layer: int, total: Tensor) -> Tensor:
+        """The stream behind the MLP: the sum as it is."""
+        return total
 
     def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before the unembedding, (..., d) -> (..., d)."""
@@ -224,8 +254,9 @@ class CausalAdapter(Adapter):
         logits: Tensor = self.model(input_ids=ids, attention_mask=real, use_cache=False).logits
         return logits
 
-    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(rows, pos, d): the unmodified model's stream before the final norm, if there is one."""
+    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(rows, pos, d): the unmodified model's stream before the final norm, if there is one, and
+        the logits of the same pass."""
         caught: list[Tensor] = []
 
         def catch(module: nn.Module, inputs: tuple[Tensor, ...], out: Any = None) -> None:
@@ -239,10 +270,10 @@ class CausalAdapter(Adapter):
         else:
             handle = self.blocks[-1].register_forward_hook(catch)
         try:
-            self.plain_forward(ids, lengths)
+            logits = self.plain_forward(ids, lengths)
         finally:
             handle.remove()
-        return caught[0]
+        return caught[0], logits
 
     def _index(self, heads: Sequence[int]) -> slice | Tensor:
         """Heads as an index: a slice where they are neighbours in order, so nothing is copied.

@@ -36,7 +36,7 @@ from pathdsl.engine.adapters.blocks import activate
 from pathdsl.engine.adapters.common import CausalAdapter
 from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.engine.adapters.parts import check_parts, parts_of
-from pathdsl.graph.model.shape import gpt2_shape
+from pathdsl.graph.model.decoders import gpt2_shape
 
 __all__ = ["Gpt2Adapter"]
 
@@ -153,7 +153,7 @@ class Gpt2Adapter(CausalAdapter):
             q, k = q.float(), k.float()
         return torch.matmul(q, k.transpose(-1, -2)) * self.blocks[layer].attn.scaling
 
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
         hidden = torch.finfo(scores.dtype).min
         return torch.softmax(scores.masked_fill(~mask, hidden), dim=-1).to(self._dtype)

@@ -40,7 +40,9 @@ from pathdsl.engine.adapters.base import Slot, refuse
 from pathdsl.engine.adapters.blocks import BlockAdapter, activate
 from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.engine.adapters.parts import check_parts, parts_of
-from pathdsl.graph.model.shape import ModelShape, UnsupportedConfig, gpt_neo_shape
+from pathdsl.graph.model.decoders import gpt_neo_shape
+from pathdsl.graph.model.fields import UnsupportedConfig
+from pathdsl.graph.model.shape import ModelShape
 
 __all__ = ["GptNeoAdapter"]
 

@@ -1,117 +1,110 @@
-"""Which modules a Llama-like model of `transformers` consists of, and what else is refused.
+"""Which modules a model of a family of the table consists of, and what else is refused.
 
-All these families are built of the same children under the same names, each from its own modelling
-file: `model.embed_tokens`, `model.layers.N` with `self_attn` and `mlp`, `model.norm`,
-`model.rotary_emb`, `lm_head`. A `Build` says where the classes are and which children differ.
+All these families have the same children: `model.layers.N` with `self_attn` and an MLP,
+`model.embed_tokens`, `model.rotary_emb` and `lm_head`; `pathdsl.graph.model.builds.Build` names the
+rest, each class from the family's own modelling file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from importlib import import_module
-from types import ModuleType
 from typing import Any, cast
 
 from torch import nn
 
 from pathdsl.engine.adapters.base import refuse
 from pathdsl.engine.adapters.parts import check_parts
-from pathdsl.graph.model.shape import SHAPES, ModelShape
+from pathdsl.graph.model.builds import Build
+from pathdsl.graph.model.families import SHAPES
+from pathdsl.graph.model.shape import ModelShape
 
-__all__ = ["BUILDS", "Build", "check_modules", "shape_of_model"]
+__all__ = ["check_modules", "class_of", "shape_of_model"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
-    """The children of one family's modules; class names are `prefix` and the part.
-
-    `norms`: of a block; `embedding`: class of the token embedding, "" for `nn.Embedding`.
-    """
-
-    file: str
-    prefix: str
-    model: str = "Model"
-    norm: str = "RMSNorm"
-    norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
-    projections: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
-    gates: tuple[str, ...] = ("gate_proj", "up_proj", "down_proj")
-    dropouts: tuple[str, ...] = ()
-    head_norms: bool = False
-    embedding: str = ""
-
-    def modules(self) -> ModuleType:
-        """The modelling file of `transformers`."""
-        return import_module(f"transformers.models.{self.file}.modeling_{self.file}")
-
-    def part(self, name: str) -> type[nn.Module]:
-        """The class of one part, such as `Attention`."""
-        found: type[nn.Module] = getattr(self.modules(), self.prefix + name)
+def class_of(build: Build, name: str) -> type[nn.Module]:
+    """The class of one part, such as `Attention`; `nn.` and a name is one of torch."""
+    if name.startswith("nn."):
+        found: type[nn.Module] = getattr(nn, name.removeprefix("nn."))
         return found
-
-    def wanted(self, n_layers: int) -> Iterator[tuple[str, type[nn.Module]]]:
-        """Every module by path, with the class it must be."""
-        norm = self.part(self.norm)
-        yield "model", self.part(self.model)
-        yield "model.embed_tokens", self.part(self.embedding) if self.embedding else nn.Embedding
-        yield "model.layers", nn.ModuleList
-        yield "model.norm", norm
-        yield "model.rotary_emb", self.part("RotaryEmbedding")
-        yield "lm_head", nn.Linear
-        for layer in range(n_layers):
-            block = f"model.layers.{layer}"
-            yield block, self.part("DecoderLayer")
-            yield f"{block}.self_attn", self.part("Attention")
-            yield f"{block}.mlp", self.part("MLP")
-            yield from ((f"{block}.self_attn.{name}", nn.Linear) for name in self.projections)
-            yield from ((f"{block}.mlp.{name}", nn.Linear) for name in self.gates)
-            yield from ((f"{block}.{name}", norm) for name in self.norms)
-            yield from ((f"{block}.{name}", nn.Dropout) for name in self.dropouts)
-            if self.head_norms:
-                yield from ((f"{block}.self_attn.{name}", norm) for name in ("q_norm", "k_norm"))
+    return _class(build, build.prefix + name)
 
 
-_AROUND = (
-    "input_layernorm",
-    "post_attention_layernorm",
-    "pre_feedforward_layernorm",
-    "post_feedforward_layernorm",
-)
+def _class(build: Build, name: str) -> type[nn.Module]:
+    file = import_module(f"transformers.models.{build.file}.modeling_{build.file}")
+    found: type[nn.Module] = getattr(file, name)
+    return found
 
-# model_type of the config -> its modules
-BUILDS: dict[str, Build] = {
-    "llama": Build(file="llama", prefix="Llama"),
-    "mistral": Build(file="mistral", prefix="Mistral"),
-    "qwen2": Build(file="qwen2", prefix="Qwen2"),
-    "qwen3": Build(file="qwen3", prefix="Qwen3", head_norms=True),
-    "smollm3": Build(file="smollm3", prefix="SmolLM3"),
-    "olmo": Build(file="olmo", prefix="Olmo", norm="LayerNorm"),
-    "olmo2": Build(
-        file="olmo2",
-        prefix="Olmo2",
-        norms=("post_attention_layernorm", "post_feedforward_layernorm"),
-        head_norms=True,
-    ),
-    "phi3": Build(
-        file="phi3",
-        prefix="Phi3",
-        projections=("qkv_proj", "o_proj"),
-        gates=("gate_up_proj", "down_proj"),
-        dropouts=("resid_attn_dropout", "resid_mlp_dropout"),
-    ),
-    "gemma": Build(file="gemma", prefix="Gemma", embedding="TextScaledWordEmbedding"),
-    "gemma2": Build(
-        file="gemma2", prefix="Gemma2", embedding="TextScaledWordEmbedding", norms=_AROUND
-    ),
-    "gemma3_text": Build(
-        file="gemma3",
-        prefix="Gemma3",
-        model="TextModel",
-        embedding="TextScaledWordEmbedding",
-        norms=_AROUND,
-        head_norms=True,
-    ),
-}
+
+def modules_of(
+    build: Build, shape: ModelShape, config: Mapping[str, object]
+) -> Iterator[tuple[str, type[nn.Module]]]:
+    """Every module by path, with the class it must be."""
+    yield "model", class_of(build, build.model)
+    yield "model.embed_tokens", class_of(build, build.embedding)
+    yield "model.layers", nn.ModuleList
+    yield f"model.{build.final}", class_of(build, build.norm)
+    yield "model.rotary_emb", class_of(build, build.rotary)
+    yield "lm_head", nn.Linear
+    inside = {routes: dict(_of_layer(build, shape, config, routes)) for routes in _kinds(shape)}
+    for layer in range(shape.n_layers):
+        of_layer = inside[shape.routes(layer)]
+        yield from ((f"model.layers.{layer}{name}", kind) for name, kind in of_layer.items())
+
+
+def _kinds(shape: ModelShape) -> set[bool]:
+    return {shape.routes(layer) for layer in range(shape.n_layers)}
+
+
+def _of_layer(
+    build: Build, shape: ModelShape, config: Mapping[str, object], routes: bool
+) -> Iterator[tuple[str, type[nn.Module]]]:
+    attention, mlp = ".self_attn", f".{build.mlp}"
+    yield "", class_of(build, "DecoderLayer")
+    yield attention, class_of(build, "Attention")
+    yield from _of_mixture(build, mlp) if routes else _of_mlp(build, mlp)
+    for name in (build.query, build.key, build.value, build.fused, build.out):
+        if name:
+            yield f"{attention}.{name}", nn.Linear
+    for name in build.norms_in(config):
+        yield f".{name}", class_of(build, build.norm)
+    if build.head_norms is not None and build.norms_heads(config):
+        counts = shape.n_heads, shape.n_groups
+        for name, count in zip(build.head_norms.names, counts, strict=True):
+            yield f"{attention}.{name}", class_of(build, build.head_norms.norm)
+            if build.head_norms.over == "list":
+                yield f"{attention}.{name}.norms", nn.ModuleList
+                for head in range(count):
+                    yield f"{attention}.{name}.norms.{head}", nn.LayerNorm
+
+
+def _of_mlp(build: Build, path: str) -> Iterator[tuple[str, type[nn.Module]]]:
+    yield path, class_of(build, "MLP")
+    for name in (build.gate, build.up, build.gate_up, build.down):
+        if name:
+            yield f"{path}.{name}", nn.Linear
+
+
+def _of_mixture(build: Build, path: str) -> Iterator[tuple[str, type[nn.Module]]]:
+    routed = build.routed
+    assert routed is not None, build.prefix
+    yield path, class_of(build, routed.block)
+    yield f"{path}.{routed.router}", _class(build, routed.router_class)
+    yield f"{path}.experts", class_of(build, "Experts")
+    if routed.shared:
+        yield from _of_mlp(build, f"{path}.{routed.shared}")
+    if routed.shared_gate:
+        yield f"{path}.{routed.shared_gate}", nn.Linear
+
+
+def _own(build: Build, shape: ModelShape) -> Iterator[str]:
+    """Weights that are neither `weight` nor `bias` of a leaf: stacked experts, sinks of heads."""
+    stacked = () if build.routed is None else build.routed.stacked
+    for layer in range(shape.n_layers):
+        if build.sinks:
+            yield f"model.layers.{layer}.self_attn.sinks"
+        if shape.routes(layer):
+            yield from (f"model.layers.{layer}.{build.mlp}.experts.{name}" for name in stacked)
 
 
 def shape_of_model(model: nn.Module) -> ModelShape:
@@ -123,8 +116,14 @@ def shape_of_model(model: nn.Module) -> ModelShape:
         raise refuse("PD612", f"the model's config: {error}") from error
 
 
-def check_modules(model: nn.Module, build: Build, n_layers: int) -> None:
-    """Raise where the model is not an unmodified model of that build (PD607, PD612)."""
-    whole = build.part("ForCausalLM")
-    parts = dict(build.wanted(n_layers))
-    check_parts(model, whole, whole.__name__, parts, ("act_fn", "activation_fn"))
+def check_modules(
+    model: nn.Module, build: Build, shape: ModelShape, also: Mapping[str, type[nn.Module]]
+) -> None:
+    """Raise where the model is not an unmodified model of that build (PD607, PD612).
+
+    `also`: modules that only some configs of the family have, by path.
+    """
+    whole = _class(build, f"{build.whole or build.prefix}ForCausalLM")
+    parts = {**dict(modules_of(build, shape, cast(Any, model).config.to_dict())), **also}
+    activations = {build.activation} if build.routed is None else {build.activation, "act_fn"}
+    check_parts(model, whole, whole.__name__, parts, sorted(activations), (*_own(build, shape),))

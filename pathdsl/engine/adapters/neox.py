@@ -42,7 +42,7 @@ from pathdsl.engine.adapters.base import Slot, refuse
 from pathdsl.engine.adapters.blocks import BlockAdapter, activate
 from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.engine.adapters.parts import check_parts, parts_of
-from pathdsl.graph.model.shape import gpt_neox_shape
+from pathdsl.graph.model.decoders import gpt_neox_shape
 
 __all__ = ["NeoxAdapter"]
 

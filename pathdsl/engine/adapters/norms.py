@@ -9,9 +9,9 @@ the reciprocal that the norm multiplies by, one number per token. With a given s
 
 Every norm that reads or writes the residual stream is called through `apply`, so that no family has
 a frozen norm of its own. Without scales that is the module itself. A given scale goes through the
-same conversions as in the module: an RMSNorm and OLMo's LayerNorm compute in float32, LayerNorm in
-the dtype of its input but in float32 in narrower ones, and the gain is multiplied before or after
-the result is rounded to the input's dtype, by family.
+same conversions as in the module, which the `Form` of its class says: an RMSNorm computes in
+float32, LayerNorm in the dtype of its input but in float32 in narrower ones, and the gain is
+multiplied before or after the result is rounded to the input's dtype.
 
     >>> x = torch.tensor([[3.0, 1.0]], dtype=torch.float64)
     >>> module = nn.LayerNorm(2, eps=0.0, dtype=torch.float64)
@@ -25,22 +25,89 @@ the result is rounded to the input's dtype, by family.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 __all__ = [
-    "Applied", "Given", "Held", "Noted", "Scales", "apply", "centred", "linear_part", "moved",
-    "offset", "pulled", "scale_of", "spread",
+    "ROUTING", "Applied", "Given", "Held", "Noted", "PerHead", "Scales", "apply", "centred",
+    "linear_part", "moved", "offset", "pulled", "routed_by", "scale_of", "spread",
 ]  # fmt: skip
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How one class of norms computes.
+
+    `centres`: it takes the mean off. `in_float32`: whatever the dtype of its input; otherwise in
+    that dtype, and in float32 only for narrower ones. `counts_from`: by what the gain is more than
+    the weight. `gain_in_float32`: the weight is taken as float32. `gain_first`: the gain is
+    multiplied before the result is rounded to the input's dtype. `epsilon`: written into its own
+    call; None where the module has it.
+    """
+
+    centres: bool
+    in_float32: bool
+    counts_from: float
+    gain_in_float32: bool
+    gain_first: bool
+    epsilon: float | None
+
+
+_LAYER_NORM = Form(
+    centres=True, in_float32=False, counts_from=0.0, gain_in_float32=False, gain_first=True,
+    epsilon=None,
+)  # fmt: skip
+_RMS_NORM = Form(
+    centres=False, in_float32=True, counts_from=0.0, gain_in_float32=False, gain_first=False,
+    epsilon=None,
+)  # fmt: skip
+_GEMMA = replace(_RMS_NORM, counts_from=1.0, gain_in_float32=True, gain_first=True)
+_GEMMA4 = replace(_GEMMA, counts_from=0.0)
+_COHERE = replace(_LAYER_NORM, in_float32=True, gain_in_float32=True)
+_OLMO2 = replace(_RMS_NORM, gain_first=True)
+
 # Classes of `transformers` by name, which adapters have verified: importing each takes its time.
-_OLMO_LAYER_NORM = "OlmoLayerNorm"
-_OLMO_EPSILON = 1e-5  # written into that class's own call
-_TOY_RMS_NORM = "ToyRMSNorm"  # in float64 where the model is
-_GAIN_BEFORE_ROUNDING = "Olmo2RMSNorm"
+# Every other one is a LayerNorm of torch or an RMSNorm as Llama's.
+FORMS: Mapping[str, Form] = {
+    "OlmoLayerNorm": replace(_LAYER_NORM, in_float32=True, epsilon=1e-5),
+    "Olmo2RMSNorm": _OLMO2,
+    "Olmo3RMSNorm": _OLMO2,
+    "GptOssRMSNorm": _OLMO2,
+    "GemmaRMSNorm": _GEMMA,
+    "Gemma2RMSNorm": _GEMMA,
+    "Gemma3RMSNorm": _GEMMA,
+    "Gemma4RMSNorm": _GEMMA4,
+    "ScaledNorm": _GEMMA4,
+    "NemotronLayerNorm1P": replace(_LAYER_NORM, counts_from=1.0),
+    "CohereLayerNorm": _COHERE,
+    "Cohere2LayerNorm": _COHERE,
+    "Qwen3_5RMSNorm": _GEMMA,
+    "PerHead": _LAYER_NORM,
+    "ToyRMSNorm": replace(_RMS_NORM, in_float32=False),
+}
+
+
+class PerHead(nn.Module):
+    """LayerNorms of vectors (..., n_heads, d_head), each head's its own module, as one norm."""
+
+    def __init__(self, norms: nn.ModuleList) -> None:
+        super().__init__()
+        self.norms = norms
+        self.eps = cast(nn.LayerNorm, norms[0]).eps
+
+    @property
+    def weight(self) -> Tensor:
+        """The gains, (n_heads, d_head)."""
+        return torch.stack([cast(nn.LayerNorm, norm).weight for norm in self.norms])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., n_heads, d_head) -> the same."""
+        parts = zip(self.norms, x.split(1, dim=-2), strict=True)
+        return torch.cat([norm(part) for norm, part in parts], dim=-2)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,16 +117,24 @@ class Noted:
     found: dict[str, Tensor] = field(default_factory=dict)
 
 
+ROUTING = "routing"
+"""Beside the scales of norms: the weight of each expert of a mixture, (..., n_experts)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """Scales that norms use instead of their own, (tokens, 1) each, by kind."""
+    """Scales that norms use instead of their own, (tokens, 1) each, by kind; and a routing.
+
+    `own_norms`: norms have scales of their own, and only the routing is given.
+    """
 
     scales: Mapping[str, Tensor]
+    own_norms: bool = False
 
     def part(self, start: int, length: int) -> Given:
         """The scales of `length` tokens from `start` on, or as many as there are."""
         kept = {kind: scale[start : start + length] for kind, scale in self.scales.items()}
-        return Given(scales=kept)
+        return Given(scales=kept, own_norms=self.own_norms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,50 +157,64 @@ def apply(module: nn.Module, x: Tensor, scales: Scales | None, kind: str) -> Ten
 
     Raises KeyError where scales are given and none of this kind is among them.
     """
-    if isinstance(scales, Given):
+    if isinstance(scales, Given) and not scales.own_norms:
         return _with_scale(module, x, scales.scales[kind])
     if isinstance(scales, Held):
         return _with_scale(module, x, scale_of(module, x.detach()))
     if isinstance(scales, Applied):
         scales.found[kind] = module, x
-    elif scales is not None:
+    elif isinstance(scales, Noted):
         scales.found[kind] = scale_of(module, x)
     return module(x)
 
 
+def routed_by(
+    route: Callable[[], tuple[Tensor, Tensor]],
+    n_experts: int,
+    axes: Sequence[int],
+    scales: Scales | None,
+) -> tuple[Tensor, Tensor]:
+    """Weights and numbers of each token's experts, two of (tokens, k), as they come or are given.
+
+    `route` gives them; `axes` are those of the tokens.
+    """
+    if isinstance(scales, Given) and ROUTING in scales.scales:
+        whole = scales.scales[ROUTING].reshape(-1, n_experts)
+        k = max(int((whole != 0).sum(-1).max()), 1) if len(whole) else 1
+        found = whole.topk(k, dim=-1)
+        return found.values, found.indices
+    weights, chosen = route()
+    if isinstance(scales, Noted):
+        whole = weights.new_zeros((len(weights), n_experts)).scatter(-1, chosen, weights)
+        scales.found[ROUTING] = whole.view(*axes, n_experts)
+    return weights, chosen
+
+
 def scale_of(module: nn.Module, x: Tensor) -> Tensor:
     """The number by which the norm multiplies each vector of x, (..., d) -> (..., 1)."""
-    if _is_layer_norm(module):
-        x = _widened(module, x)
-        variance = (x - x.mean(-1, keepdim=True)).pow(2).mean(-1, keepdim=True)
-    else:
-        variance = _rooted(module, x).pow(2).mean(-1, keepdim=True)
-    return torch.rsqrt(variance + _epsilon(module))
+    form = _form(module)
+    x = _widened(form, x)
+    if form.centres:
+        x = x - x.mean(-1, keepdim=True)
+    return torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + _epsilon(module, form))
 
 
 def _with_scale(module: nn.Module, x: Tensor, scale: Tensor) -> Tensor:
     """The norm of x with another scale (..., 1)."""
-    if _is_layer_norm(module):
-        wide = _widened(module, x)
-        out = (wide - wide.mean(-1, keepdim=True)) * scale
-        if _is(module, _OLMO_LAYER_NORM):
-            return out.to(x.dtype)
-        assert isinstance(module, nn.LayerNorm)
-        if module.weight is not None:
-            out = out * module.weight
-        if module.bias is not None:
-            out = out + module.bias
-        return out.to(x.dtype)
-    weight = module.weight
-    out = _rooted(module, x) * scale
-    if weight is None:
-        return out.to(x.dtype)
-    assert isinstance(weight, Tensor)
-    if _counts_from_one(module):
-        return (out * (1.0 + weight.float())).type_as(x)
-    if _is(module, _GAIN_BEFORE_ROUNDING):
-        return (weight * out).to(x.dtype)
-    return weight * out.to(x.dtype)
+    form = _form(module)
+    out = _widened(form, x)
+    if form.centres:
+        out = out - out.mean(-1, keepdim=True)
+    out = out * scale
+    if not form.gain_first:
+        out = out.to(x.dtype)
+    weight, bias = _parameter(module, "weight"), _parameter(module, "bias")
+    if weight is not None:
+        weight = weight.float() if form.gain_in_float32 else weight
+        out = out * (form.counts_from + weight if form.counts_from else weight)
+    if bias is not None:
+        out = out + bias
+    return out.to(x.dtype) if form.gain_first else out
 
 
 def linear_part(module: nn.Module, x: Tensor, scale: Tensor) -> Tensor:
@@ -134,15 +223,15 @@ def linear_part(module: nn.Module, x: Tensor, scale: Tensor) -> Tensor:
     (x - mean(x)) * scale * gain of a LayerNorm, x * scale * gain of an RMSNorm; no bias. Sums over
     the parts of a stream are the norm of the stream but for the bias.
     """
-    out = x.double()
-    if _is_layer_norm(module):
+    form, out = _form(module), x.double()
+    if form.centres:
         out = out - out.mean(-1, keepdim=True)
     out = out * scale.double()
-    weight = getattr(module, "weight", None)
+    weight = _parameter(module, "weight")
     if weight is None:
         return out
-    assert isinstance(weight, Tensor)
-    return out * (1.0 + weight.double() if _counts_from_one(module) else weight.double())
+    gain = weight.double()
+    return out * (form.counts_from + gain if form.counts_from else gain)
 
 
 def moved(module: nn.Module, x: Tensor, change: Tensor, *, held: bool) -> Tensor:
@@ -163,17 +252,17 @@ def spread(module: nn.Module, weight: Tensor) -> Tensor:
     """A weight (..., d) that reads the norm as one that reads x' times the scale: with the gain,
     and without the mean over its entries where the norm centres."""
     found = weight.detach() * _gain(module, weight)
-    return found - found.mean(-1, keepdim=True) if _is_layer_norm(module) else found
+    return centred(module, found)
 
 
 def centred(module: nn.Module, x: Tensor) -> Tensor:
     """x without its mean where the norm centres, (..., d)."""
-    return x - x.mean(-1, keepdim=True) if _is_layer_norm(module) else x
+    return x - x.mean(-1, keepdim=True) if _form(module).centres else x
 
 
 def offset(module: nn.Module, like: Tensor) -> Tensor:
     """What the norm gives for 0: its bias, (d,); zeros without one."""
-    bias = getattr(module, "bias", None)
+    bias = _parameter(module, "bias")
     return like.new_zeros(like.shape[-1]) if bias is None else bias.detach().to(like)
 
 
@@ -181,8 +270,7 @@ def _at_scale(module: nn.Module, x: Tensor, y: Tensor, *, held: bool) -> Tensor:
     """What is symmetric in a norm's derivative, applied to y (..., d)."""
     x = x.detach().to(y.device)
     scale = scale_of(module, x).to(y.dtype)
-    if _is_layer_norm(module):
-        x, y = x - x.mean(-1, keepdim=True), y - y.mean(-1, keepdim=True)
+    x, y = centred(module, x), centred(module, y)
     if held:
         return y * scale
     x = (x * scale).to(y.dtype)
@@ -191,41 +279,33 @@ def _at_scale(module: nn.Module, x: Tensor, y: Tensor, *, held: bool) -> Tensor:
 
 def _gain(module: nn.Module, like: Tensor) -> Tensor:
     """By what the norm multiplies each entry, (d,)."""
-    weight = getattr(module, "weight", None)
+    weight = _parameter(module, "weight")
     if weight is None:
         return like.new_ones(())
-    assert isinstance(weight, Tensor)
     gain = weight.detach().to(device=like.device, dtype=like.dtype)
-    return gain + 1.0 if _counts_from_one(module) else gain
+    return gain + _form(module).counts_from if _form(module).counts_from else gain
 
 
-def _widened(module: nn.Module, x: Tensor) -> Tensor:
-    """x in the dtype in which a LayerNorm computes."""
-    if _is(module, _OLMO_LAYER_NORM) or x.dtype in (torch.float16, torch.bfloat16):
-        return x.float()
-    return x
+def _parameter(module: nn.Module, name: str) -> Tensor | None:
+    """The weight or the bias of a norm, None without one."""
+    found: Tensor | None = getattr(module, name, None)
+    return found
 
 
-def _rooted(module: nn.Module, x: Tensor) -> Tensor:
-    """x in the dtype in which an RMSNorm computes."""
-    return x if _is(module, _TOY_RMS_NORM) and x.dtype == torch.float64 else x.float()
+def _form(module: nn.Module) -> Form:
+    form = FORMS.get(type(module).__name__)
+    if form is not None:
+        return form
+    return _LAYER_NORM if isinstance(module, nn.LayerNorm) else _RMS_NORM
 
 
-def _epsilon(module: nn.Module) -> float:
-    if _is(module, _OLMO_LAYER_NORM):
-        return _OLMO_EPSILON
+def _widened(form: Form, x: Tensor) -> Tensor:
+    """x in the dtype in which a norm computes."""
+    return x.float() if form.in_float32 or x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _epsilon(module: nn.Module, form: Form) -> float:
+    if form.epsilon is not None:
+        return form.epsilon
     name = "eps" if hasattr(module, "eps") else "variance_epsilon"
     return float(getattr(module, name))
-
-
-def _is(module: nn.Module, name: str) -> bool:
-    return type(module).__name__ == name
-
-
-def _is_layer_norm(module: nn.Module) -> bool:
-    return isinstance(module, nn.LayerNorm) or _is(module, _OLMO_LAYER_NORM)
-
-
-def _counts_from_one(module: nn.Module) -> bool:
-    """Whether the gain is one plus the weight: Gemma's norms."""
-    return type(module).__name__.startswith("Gemma")

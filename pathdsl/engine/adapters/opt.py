@@ -6,11 +6,11 @@ Takes a `transformers.OPTForCausalLM` apart along the residual stream::
     for layer: r += out_proj(z);  r += fc2(act(fc1(final_layer_norm(r))))
     logits = lm_head(project_out(final_layer_norm(r)))
 
-and honours every option of `OPTConfig` that changes the forward pass but one: `enable_bias`,
+and honours every option of `OPTConfig` that changes the forward pass: `enable_bias`,
 `layer_norm_elementwise_affine`, `activation_function`, `_remove_final_layer_norm` (no final norm),
 `word_embed_proj_dim` (the two projections are linear, and belong to `input` and to the
-unembedding). With `do_layer_norm_before: false` (opt-350m alone) the norm is of the residual stream
-itself, which then is no sum of what components wrote; that is refused.
+unembedding). With `do_layer_norm_before: false` (opt-350m alone) norms are of the residual stream
+itself, behind each sum, and parts read the stream as it is (`ModelShape.normed_stream`).
 
 Queries are scaled before they meet keys; under eager attention the softmax is in float32 whatever
 the dtype of the model.
@@ -45,7 +45,7 @@ from pathdsl.engine.adapters.base import Slot, refuse
 from pathdsl.engine.adapters.blocks import BlockAdapter, activate
 from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.engine.adapters.parts import check_parts, parts_of
-from pathdsl.graph.model.shape import UnsupportedConfig, opt_shape
+from pathdsl.graph.model.decoders import opt_shape
 
 __all__ = ["OptAdapter"]
 
@@ -74,20 +74,16 @@ _BLOCK_PARTS = {
 class OptAdapter(BlockAdapter):
     """The parts of one OPT; see `pathdsl.engine.adapters.base.Adapter` for each call.
 
-    Raises EngineError: PD607 for another class, PD612 for norms after each part
-    (`do_layer_norm_before: false`), added, replaced or missing modules and mixed weights, PD608 for
-    quantised weights, PD618 in training mode.
+    Raises EngineError: PD607 for another class, PD612 for added, replaced or missing modules and
+    mixed weights, PD608 for quantised weights, PD618 in training mode.
     """
 
     def __init__(self, model: nn.Module) -> None:
         whole: Any = model
         check_parts(model, OPTForCausalLM, "OPT", _parts(whole.config), ("activation_fn",))
         decoder = whole.model.decoder
-        try:
-            shape = opt_shape(whole.config.to_dict())
-        except UnsupportedConfig as error:
-            raise refuse("PD612", str(error)) from error
-        if not all(layer.do_layer_norm_before for layer in decoder.layers):
+        shape = opt_shape(whole.config.to_dict())
+        if any(layer.do_layer_norm_before is shape.normed_stream for layer in decoder.layers):
             raise refuse("PD612", "a layer differs from the config in `do_layer_norm_before`")
         super().__init__(
             model, shape, blocks=decoder.layers, final=decoder.final_layer_norm, head=whole.lm_head
@@ -114,6 +110,8 @@ class OptAdapter(BlockAdapter):
 
     def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
+        if self.shape.normed_stream:
+            return resid
         return apply(self.blocks[layer].self_attn_layer_norm, resid, scales, "scale_attention")
 
     def _input_weight(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
@@ -140,8 +138,20 @@ class OptAdapter(BlockAdapter):
     ) -> tuple[Tensor, Tensor | None]:
         """What the activation reads with the norm before it, (..., d) -> (..., d_mlp); no gate."""
         block = self.blocks[layer]
-        before: Tensor = block.fc1(apply(block.final_layer_norm, resid, scales, "scale_mlp"))
+        if not self.shape.normed_stream:
+            resid = apply(block.final_layer_norm, resid, scales, "scale_mlp")
+        before: Tensor = block.fc1(resid)
         return before, None
+
+    def behind_attention(self, layer: int, total: Tensor) -> Tensor:
+        """The stream behind attention, (..., d) -> (..., d): normed where norms come after it."""
+        norm = self.blocks[layer].self_attn_layer_norm
+        return norm(total) if self.shape.normed_stream else total
+
+    def behind_mlp(self, layer: int, total: Tensor) -> Tensor:
+        """The same behind the MLP, (..., d) -> (..., d)."""
+        norm = self.blocks[layer].final_layer_norm
+        return norm(total) if self.shape.normed_stream else total
 
     def mlp_activation(self, layer: int, before: Tensor) -> Tensor:
         """The activation."""

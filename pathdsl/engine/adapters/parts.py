@@ -32,11 +32,13 @@ def check_parts(
     family: str,
     parts: Modules,
     activations: Sequence[str],
+    own: Sequence[str] = (),
 ) -> None:
     """Raise where a model is not an unmodified one of its class.
 
     `parts`: module path -> the class that it must be; a dropout may be missing. `activations`: the
-    last names of the activation modules, of which any will do, since adapters call them.
+    last names of the activation modules, of which any will do, since adapters call them. `own`:
+    weights of modules that have others inside.
 
     Raises EngineError PD607 for another class, PD612 for added, replaced or missing modules and for
     weights that none of the parts has.
@@ -64,7 +66,7 @@ def check_parts(
         raise refuse("PD612", f"the model has a module that {family} has not: `{strange[0]}`")
     for name, _ in model.named_parameters():
         owner, _, last = name.rpartition(".")
-        if owner not in found and owner:  # an activation's own
+        if name in own or (owner not in found and owner):  # an activation's
             continue
         leaf = owner in parts and not any(True for _ in found[owner].children())
         if not leaf or last not in ("weight", "bias"):

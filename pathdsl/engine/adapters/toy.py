@@ -36,7 +36,7 @@ from pathdsl.engine.toy.model import (
     rotated,
     shares,
 )
-from pathdsl.graph.model.shape import toy_shape
+from pathdsl.graph.model.families import toy_shape
 from pathdsl.graph.model.toy import ToySpec
 
 __all__ = ["ToyAdapter"]
@@ -164,7 +164,7 @@ class ToyAdapter(BlockAdapter):
         product = torch.matmul(q, k.transpose(-1, -2)) / self.spec.divisor(layer)
         return capped(product, self.spec.scores_cap)
 
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def softmax(self, scores: Tensor, mask: Tensor, sinks: Tensor | None = None) -> Tensor:
         """The pattern; keys where `mask` is False get exactly 0."""
         return shares(self.spec, scores, mask)
 

@@ -126,7 +126,7 @@ def attribute(
 
     Raises PlanError PD435 where the method has no score for what is asked.
     """
-    vet(asked, adapter.shape)
+    vet(asked, adapter.shape, False)  # the planner has refused a frozen routing
     with _still(adapter):
         return _attributed(adapter, task, asked, frozen, rows)
 

@@ -107,9 +107,9 @@ class Chunk:
     def _first_change(self, embedded: Tensor) -> int:
         """The first position at which a treated run's `input` is another, in any row or draw.
 
-        What stands before it is the same in all runs.
+        What stands before it is the same in all runs, where heads see nothing behind them.
         """
-        if self._branch.inputs is None:
+        if self._branch.inputs is None or not self.adapter.shape.causal:
             return 0
         row, place = (
             torch.from_numpy(of(TRUE)) for of in (self._sites.rows_of, self._sites.positions_of)

@@ -75,7 +75,7 @@ def beginning(asked: Attribution, task: TaskData, shape: ModelShape, itemsize: i
     for start in range(0, task.n_rows, step):
         rows = slice(start, start + step)
         valid = task.valid[rows]
-        since = _first(differs[rows] & valid)
+        since = _first(differs[rows] & valid) if shape.causal else 0
         past += len(valid) * since
         late += len(valid) * max(_first(read[rows] & valid), since)
     positions = task.n_rows * task.n_pos
@@ -220,7 +220,7 @@ def attribution_cost(
     heads = shape.n_heads * shape.d_head
     stored = shape.n_groups * shape.d_head
     inputs = (heads + 2 * stored) * shape.d_model
-    mlp = (2 + int(shape.gated_mlp)) * shape.d_model * shape.d_mlp * int(shape.has_mlp)
+    mlp = (2 + int(shape.gated_mlp)) * shape.d_model * shape.mean_units * int(shape.has_mlp)
     layer = inputs + heads * shape.d_model + 2 * n_pos * heads + mlp
     layers = shape.n_layers * layer
     plain = layers + shape.d_model * shape.n_logits
@@ -257,7 +257,7 @@ def _taped(shape: ModelShape, n_pos: int) -> int:
     """Numbers a token that a tape keeps of one layer."""
     gated = 1 + int(shape.gated_mlp)
     tape = 4 * shape.d_model + 4 * shape.n_heads * shape.d_head
-    tape += gated * shape.d_mlp * int(shape.has_mlp)
+    tape += gated * shape.mean_units * int(shape.has_mlp)
     return tape + 4 * shape.n_heads * n_pos  # scores and pattern, forth and back
 
 

@@ -1,7 +1,7 @@
 """A forward that begins behind positions whose keys and values are known, without a way back.
 
-Attention looks back alone, so that two runs whose prompts begin alike are the same until they
-differ: positions before that are computed once, and of them only keys and values are read.
+Causal attention looks back alone, so that two runs whose prompts begin alike are the same until
+they differ: positions before that are computed once, and of them only keys and values are read.
 
     before = Past.of(adapter, embedded[:, :since], lengths)
     for layer in forward(adapter, embedded[:, since:], lengths, before):

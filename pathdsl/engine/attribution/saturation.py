@@ -29,6 +29,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from pathdsl.engine.adapters.base import SLOTS
 from pathdsl.engine.attribution.chunks import Chunk
@@ -119,14 +120,27 @@ class Fixed:
 
 def fixed(layer: TapeLayer, q: Tensor, k: Tensor) -> Fixed:
     """Both fixes of a layer for treated queries and keys, (n_heads, rows, pos, d_head) each."""
-    adapter, number = layer.adapter, layer.layer
+    adapter = layer.adapter
     z = layer.z.permute(2, 0, 1, 3)
-    pattern = adapter.softmax(adapter.scores(number, q, layer.keys), layer.mask)
+    sinks = adapter.sinks(layer.layer)
+    beside = None if sinks is None else sinks.view(-1, 1, 1, 1)
+    pattern = adapter.softmax(layer.scores(q, layer.keys), layer.mask, beside)
     since = layer.since
     if since:
         k = torch.cat((layer.keys[:, :, :since], k), dim=-2)
-    scores, other = (adapter.scores(number, layer.q, keys) for keys in (layer.keys, k))
-    keys = key_fix(scores, other, layer.mask, layer.values, z)
+    scores, other = (layer.scores(layer.q, keys) for keys in (layer.keys, k))
+    mask, values = layer.mask, layer.values
+    if beside is not None:  # a key like others, with a value of 0, that is never treated
+        last = beside.expand(*scores.shape[:-1], 1).to(scores.dtype)
+        scores, other = torch.cat((scores, last), -1), torch.cat((other, last), -1)
+        mask, values = (
+            functional.pad(mask, (0, 1), value=True),
+            functional.pad(values, (0, 0, 0, 1)),
+        )
+    keys = key_fix(scores, other, mask, values, z)
+    if beside is not None:
+        light, heavy = keys.light[..., :-1], keys.heavy[..., :-1]
+        keys = replace(keys, light=light, heavy=heavy, v=layer.values)
     if since:  # no key there is treated
         light, heavy = keys.light[..., since:], keys.heavy[..., since:]
         keys = replace(keys, light=light, heavy=heavy, v=layer.v)

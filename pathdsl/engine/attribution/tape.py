@@ -124,6 +124,11 @@ class MlpPart:
     """
 
     def __init__(self, adapter: Adapter, layer: int, read: Tensor, rules: Rules) -> None:
+        self._whole: Part | None = None
+        if adapter.shape.routes(layer):  # activations of experts are in it
+            self._whole = Part(lambda x: adapter.mlp(layer, x, rules.scales), read)
+            self.output = self._whole.output
+            return
         self._activated: Part | None = None
 
         def before(x: Tensor) -> tuple[Tensor, ...]:
@@ -154,6 +159,8 @@ class MlpPart:
 
     def back(self, gradient: Tensor) -> Tensor:
         """The gradient at what the MLP reads, from one at what it writes or from a stack."""
+        if self._whole is not None:
+            return self._whole.back(gradient)[0]
         (at_hidden,) = self._after.back(gradient)
         first, *rest = self._slopes
         others = [at_hidden * slope for slope in rest]
@@ -218,6 +225,10 @@ class TapeLayer:
         n_pos = self.since + pos
         self.places = torch.arange(self.since, n_pos, device=resid.device).expand(rows, pos)
         self.mask = adapter.mask(layer, self.places[:, late:], n_pos, valid)
+        keys = torch.arange(n_pos, device=resid.device).expand(rows, n_pos)
+        self._bias = adapter.position_bias(
+            layer, range(adapter.shape.n_heads), self.places[:, late:], keys
+        )
         applied = Applied()
         self._norm = Part(
             lambda x: adapter.attention_input(layer, x, rules.scales or applied), resid
@@ -270,12 +281,19 @@ class TapeLayer:
 
         return project
 
-    def _attended(self, q: Tensor, k: Tensor) -> Tensor:
+    def scores(self, q: Tensor, k: Tensor) -> Tensor:
+        """What the softmax reads, not masked, of queries where `q` stands and of all keys."""
         scores = self.adapter.scores(self.layer, q, k)
-        pattern, t = self.adapter.softmax(scores, self.mask), self.rules.temperature
+        return scores if self._bias is None else scores + self._bias
+
+    def _attended(self, q: Tensor, k: Tensor) -> Tensor:
+        scores, sinks = self.scores(q, k), self.adapter.sinks(self.layer)
+        each = None if sinks is None else sinks.view(-1, 1, 1, 1)
+        pattern, t = self.adapter.softmax(scores, self.mask, each), self.rules.temperature
         if t == 1.0:
             return pattern
-        return as_if(pattern, t * self.adapter.softmax(scores / t, self.mask))
+        each = None if each is None else each / t
+        return as_if(pattern, t * self.adapter.softmax(scores / t, self.mask, each))
 
     def hidden(self) -> Tensor:
         """The MLP's hidden units, (rows, pos, d_mlp)."""

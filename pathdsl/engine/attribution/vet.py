@@ -13,8 +13,11 @@ __all__ = ["vet", "vet_answers"]
 _MEASURES = "attribute a metric of `logit`, `logprob` or `prob`, or `by: exact`"
 
 
-def vet(asked: Attribution, shape: ModelShape) -> None:
-    """Raise PlanError PD435 where a method has no score for what is asked."""
+def vet(asked: Attribution, shape: ModelShape, routed: bool) -> None:
+    """Raise PlanError PD435 where a method has no score for what is asked.
+
+    `routed`: whether the task's mixtures have a frozen routing.
+    """
     record = ATTRIBUTIONS[asked.method]
     kind = "nodes" if asked.of == "neurons" else asked.of
     if not getattr(record, kind):
@@ -27,6 +30,36 @@ def vet(asked: Attribution, shape: ModelShape) -> None:
             f"neurons of this model (`{shape.family}`) write nothing of their own",
             shape.no_neurons,
             "attribute nodes",
+        )  # fmt: skip
+    if asked.of == "neurons" and shape.mixture is not None:
+        raise _refused(
+            f"neurons of this model (`{shape.family}`) are not scored all",
+            "those of a mixture of experts are no nodes",
+            "attribute nodes",
+        )
+    if record.through and shape.mixture is not None:
+        raise _refused(
+            f"`by: {record.name}` has a rule for activations, and none for a router that weights "
+            "experts",
+            advice="by: eap, or by: exact",
+        )
+    if shape.gated_heads and not record.exact:
+        raise _refused(
+            f"`by: {record.name}` has no scores on this model (`{shape.family}`)",
+            "a gate stands behind what its heads mix, which slopes and shares leave out",
+            "by: exact",
+        )
+    if routed and not record.exact:
+        raise _refused(
+            f"`by: {record.name}` follows slopes, and these are of routings that are recomputed",
+            "the task has `routing = frozen`",
+            "by: exact",
+        )
+    if shape.normed_stream and not record.exact:
+        raise _refused(
+            f"`by: {record.name}` has no scores on this model (`{shape.family}`)",
+            "its norms are of the stream itself, which is no sum of what components write",
+            "by: exact",
         )
     if record.softmax and shape.bent_pattern:
         raise _refused(

@@ -88,5 +88,6 @@ def vet_room(
                     "PD331",
                     f"row `{row}`, column `{column}`: {length} tokens and {len(ids)} of the "
                     f"answer, the model takes {most}",
+                    row=row,
                     about=column,
                 )

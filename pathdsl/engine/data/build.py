@@ -22,17 +22,10 @@ import numpy as np
 from pathdsl.engine.data.answers import vet_room, with_branches
 from pathdsl.engine.data.chat import chat_of, chat_texts
 from pathdsl.engine.data.faults import DataFaults
-from pathdsl.engine.data.places import free_columns, own_places
-from pathdsl.engine.data.positions import (
-    PLACES,
-    SPAN_COLUMN,
-    next_tokens,
-    resolve_positions,
-    row_positions,
-    spans_of,
-)
+from pathdsl.engine.data.given import spans_of
+from pathdsl.engine.data.places import own_places
+from pathdsl.engine.data.positions import next_tokens, resolve_positions
 from pathdsl.engine.data.readings import (
-    continuations,
     first_tokens,
     vet_bos,
     vet_continuations,
@@ -44,11 +37,21 @@ from pathdsl.engine.data.rows import LoadedRows, Row, check_ids, load_rows, name
 from pathdsl.engine.data.task import DataCall, Filter, Scalar, TaskSpec, task_spec
 from pathdsl.engine.data.tokens import Encoder, Ids, Prompt
 from pathdsl.engine.data.treated import (
-    columns_of,
     unchanged_rows,
     vet_branch,
     vet_means,
     vet_treated,
+)
+from pathdsl.engine.data.vetted import (
+    answers_of,
+    check_columns,
+    check_crossed,
+    check_lengths,
+    free_columns,
+    labels_of,
+    positions_of,
+    prompts_of,
+    read_of,
 )
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.model.shape import ModelShape
@@ -104,21 +107,10 @@ def build_task(
         faults.add("PD324", "there are no rows")
         faults.stop()
     check_ids(table, faults)
-    specs = list(dict.fromkeys(one for one in (spec.treated, *treated) if one is not None))
-    columns = dict.fromkeys([spec.reference, *prompt_columns])
-    columns |= dict.fromkeys(c for one in specs for c in columns_of(one))
-    answer_columns = list(dict.fromkeys(answer_columns))
-    answers = [name for name in answer_columns if name != "next"]
-    if len(answers) < len(answer_columns) and shape.d_vocab_out:
-        faults.add(
-            "PD383",
-            f"`next` is the token that comes next, and the model's {shape.d_vocab_out} logits are "
-            "not those of its tokens",
-            advice="name a column with the number of a logit for each prompt",
-        )
-    needed = {name for name in (spec.cluster, spec.crossed, spec.split_by) if name}
-    needed |= {one.by for one in specs if one.by not in ("", ROW)}
-    _check_columns(table, [*columns, *answers, *sorted(needed)], answers, faults)
+    answer_columns = list(answer_columns)
+    read = read_of(spec, treated, prompt_columns, answer_columns)
+    specs, columns, answers, needed = read.treated, read.prompts, read.answers, read.labels
+    check_columns(table, read, faults)
 
     from_file = spec.data.name in DATA_FILES
     texts = spec.data.texts if from_file else answers
@@ -132,16 +124,16 @@ def build_task(
     encoder = Encoder(
         tokenizer, shape, spec.bos, faults, texts=texts, generated=not from_file, around=around
     )
-    prompts = _prompts(table, list(columns), encoder)
+    prompts = prompts_of(table, columns, encoder)
     free = free_columns(specs, [spec.reference, *prompt_columns])
-    _check_lengths(table, spec.reference, prompts, free, encoder, faults)
-    positions = _positions(table, spec, prompts[spec.reference], encoder, faults)
+    check_lengths(table, spec.reference, prompts, free, encoder, faults)
+    positions = positions_of(table, spec, prompts[spec.reference], encoder, faults)
     reference = prompts[spec.reference]
     apart: dict[str, Apart] = {}
     for column in free:
         own = own_places(table, column, reference, prompts[column], positions, encoder, faults)
         apart |= {column: own} if own is not None else {}
-    tokens = {name: _answers(table, name, reference, spec, encoder) for name in answers}
+    tokens = {name: answers_of(table, name, reference, spec, encoder) for name in answers}
     if spec.whole:
         _vet_whole(table, spec, reference, positions, tokens, encoder, faults)
     vet_bos(prompts, table, encoder, faults)
@@ -152,8 +144,8 @@ def build_task(
         if name not in elsewhere:
             vet_continuations(table, name, reference, encoder, faults)
     added = rows.added if isinstance(rows, LoadedRows) else frozenset()
-    labels = _labels(table, (set(columns) | added) - needed, faults, needed)
-    _check_crossed(spec, labels, faults)
+    labels = labels_of(table, (set(columns) | added) - needed, faults, needed)
+    check_crossed(spec, labels, faults)
     if spec.split_by in labels and len(set(labels[spec.split_by])) > MOST_PARTS:
         faults.add(
             "PD351",
@@ -188,97 +180,6 @@ def build_task(
     return replace(task, unchanged=unchanged, longest=longest), faults.warnings
 
 
-def _check_columns(
-    rows: Sequence[Row], columns: Iterable[str], answers: Collection[str], faults: DataFaults
-) -> None:
-    """Note PD328 for every row that lacks a column that is used."""
-    for column in dict.fromkeys(columns):
-        lacking = [row for row in rows if column not in row]
-        everywhere = len(lacking) == len(rows) > 1
-        for row in lacking[:1] if everywhere else lacking:
-            have = ", ".join(f"`{name}`" for name in row if name not in ("id", *PLACES))
-            faults.add(
-                "PD328",
-                f"no row has a column `{column}`"
-                if everywhere
-                else f"row `{row['id']}` has no column `{column}`",
-                about=column,
-                notes=(f"row `{row['id']}` has {have or 'none'}",) if row is lacking[0] else (),
-                advice=f"where no metric shall read it here: `metric NAME on TASK = … {column} …`"
-                if everywhere and column in answers
-                else "",
-            )
-
-
-def _prompts(
-    rows: Sequence[Row], columns: Sequence[str], encoder: Encoder
-) -> dict[str, list[Prompt | None]]:
-    return {
-        column: [
-            encoder.prompt(row["id"], column, row[column]) if column in row else None
-            for row in rows
-        ]
-        for column in columns
-    }
-
-
-def _check_lengths(
-    rows: Sequence[Row],
-    reference: str,
-    prompts: Mapping[str, Sequence[Prompt | None]],
-    free: Collection[str],
-    encoder: Encoder,
-    faults: DataFaults,
-) -> None:
-    """Note PD334 for every row whose prompts differ in length, with both token lists.
-
-    `free`: columns whose prompts may.
-    """
-    for column, found in prompts.items():
-        if column in free:
-            continue
-        for row, ours, theirs in zip(rows, prompts[reference], found, strict=True):
-            if ours is None or theirs is None or len(ours.ids) == len(theirs.ids):
-                continue
-            faults.add(
-                "PD334",
-                f"row `{row['id']}`: `{reference}` has {len(ours.ids)} tokens, "
-                f"`{column}` has {len(theirs.ids)}",
-                about=column,
-                notes=tuple(
-                    f"{name}: " + " ".join(f"`{word}`" for word in encoder.words(prompt.ids))
-                    for name, prompt in ((reference, ours), (column, theirs))
-                ),
-                advice="use words of equal length in tokens; a mean at named places takes any, "
-                f"`mean({column}, at: [END])`",
-            )
-
-
-def _answers(
-    rows: Sequence[Row],
-    column: str,
-    reference: Sequence[Prompt | None],
-    spec: TaskSpec,
-    encoder: Encoder,
-) -> tuple[Ids, ...]:
-    """The accepted tokens of one column, row by row; () with the fault noted."""
-    after = None
-    if spec.continued:
-        after = continuations(rows, column, reference, encoder)
-    if spec.whole:
-        assert after is not None
-        return tuple(
-            encoder.whole(row["id"], column, row[column], after[i]) if column in row else ()
-            for i, row in enumerate(rows)
-        )
-    return tuple(
-        encoder.answer(row["id"], column, row[column], after[i] if after is not None else None)
-        if column in row
-        else ()
-        for i, row in enumerate(rows)
-    )
-
-
 def _vet_whole(
     rows: Sequence[Row],
     spec: TaskSpec,
@@ -299,93 +200,6 @@ def _vet_whole(
             about=ANSWER,
             advice="give the position of the rows another name",
         )
-
-
-def _positions(
-    rows: Sequence[Row],
-    spec: TaskSpec,
-    reference: Sequence[Prompt | None],
-    encoder: Encoder,
-    faults: DataFaults,
-) -> dict[str, tuple[tuple[int, ...], ...]]:
-    """The indices of every name that all rows have; PD335 where a listed one is missing."""
-    by_row: list[dict[str, tuple[int, ...]]] = []
-    quiet = Encoder(
-        encoder.tokenizer, encoder.shape, encoder.bos, DataFaults(), around=encoder.around
-    )
-    for row, prompt in zip(rows, reference, strict=True):
-        if prompt is None:
-            continue  # reported already
-        counted: Prompt | None = prompt
-        if row.get("spans") and spec.reference != SPAN_COLUMN and SPAN_COLUMN in row:
-            counted = quiet.prompt(row["id"], SPAN_COLUMN, row[SPAN_COLUMN])
-            if counted is not None and len(counted.ids) != len(prompt.ids):
-                faults.add(
-                    "PD334",
-                    f"row `{row['id']}`: spans count characters of `{SPAN_COLUMN}`, which has "
-                    f"{len(counted.ids)} tokens, `{spec.reference}` {len(prompt.ids)}",
-                    about="spans",
-                )
-                continue
-        by_row.append(row_positions(row, prompt, counted, encoder.words, faults))
-        given = [row[field] for field in PLACES if isinstance(row.get(field), Mapping)]
-        for name in spec.positions:
-            if not any(name in field for field in given):
-                faults.add(
-                    "PD335",
-                    f"row `{row['id']}` gives no position `{name}`",
-                    about=name,
-                    advice=f'"positions": {{"{name}": 3}}',
-                )
-    shared = [n for n in (by_row[0] if by_row else {}) if all(n in one for one in by_row)]
-    return {name: tuple(one[name] for one in by_row) for name in shared}
-
-
-def _labels(
-    rows: Sequence[Row], prompts: set[str], faults: DataFaults, needed: set[str]
-) -> dict[str, tuple[str | int | float | bool, ...]]:
-    """The fields that are one value in every row; PD329 where one that is used is not."""
-    labels = {}
-    names = [name for name in rows[0] if name not in prompts and name not in ("id", *PLACES)]
-    for name in dict.fromkeys([*names, *sorted(needed)]):
-        if not all(name in row for row in rows):
-            continue
-        wrong = [row for row in rows if not isinstance(row[name], str | int | float)]
-        if not wrong:
-            labels[name] = tuple(row[name] for row in rows)
-        elif name in needed:
-            for row in wrong:
-                faults.add(
-                    "PD329",
-                    f"row `{row['id']}`, column `{name}`: wanted one text or number to group by",
-                    about=name,
-                )
-    return labels
-
-
-def _check_crossed(
-    spec: TaskSpec, labels: Mapping[str, tuple[str | int | float | bool, ...]], faults: DataFaults
-) -> None:
-    """PD360 where the values of two fields do not cross; a part of a task has what it is left."""
-    if not (spec.crossed and spec.cluster in labels and spec.crossed in labels) or spec.filters:
-        return
-    for own, other in ((spec.cluster, spec.crossed), (spec.crossed, spec.cluster)):
-        if len(set(labels[own])) < 2:
-            faults.add(
-                "PD360", f"`{own}` has the same value in all rows, and nothing crosses it",
-                advice=f"cluster = {other}",
-            )  # fmt: skip
-            return
-    pairs = len(set(zip(labels[spec.cluster], labels[spec.crossed], strict=True)))
-    for inner, outer in ((spec.crossed, spec.cluster), (spec.cluster, spec.crossed)):
-        if pairs == len(set(labels[inner])):
-            faults.add(
-                "PD360",
-                f"each value of `{inner}` stands beside one value of `{outer}` only: they do not "
-                f"cross, and clusters of `{outer}` hold those of `{inner}`",
-                advice=f"cluster = {outer}",
-            )
-            return
 
 
 def _assemble(

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pathdsl.engine.data.faults import DataFaults, shown
+from pathdsl.engine.data.faults import Cell, DataFaults, shown
 from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = ["csv_cell", "json_repair", "read_columns"]
@@ -67,10 +67,11 @@ def read_columns(
     for row in rows:
         read: dict[str, Any] = {}
         for column, kind in kinds.items():
-            where = f"row `{row['id']}`, column `{column}`"
+            where = Cell(row=row["id"], column=column)
             if column not in row:
                 faults.add(
                     "PD328", f"row `{row['id']}` has no column `{column}`, which `{kind}:` lists",
+                    row=row['id'],
                     about=column,
                 )  # fmt: skip
                 continue
@@ -82,6 +83,7 @@ def read_columns(
                     "PD352",
                     f"{where}: found {shown(row[column])}, and `{kind}:` says {wanted} or a list "
                     "of those",
+                    row=where.row,
                     about=column,
                     advice=json_repair(str(row[column])) or _EXAMPLES[kind],
                 )

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pathdsl.engine.data.cells import json_repair
-from pathdsl.engine.data.faults import DataFaults, shown
+from pathdsl.engine.data.faults import Cell, DataFaults, shown
 from pathdsl.engine.data.rows import Row
 from pathdsl.engine.data.tokens import special_tokens
 from pathdsl.errors import Severity
@@ -142,6 +142,7 @@ def chat_texts(
             "PD372",
             f"row `{rows[cell.place]['id']}`, column `{cell.column}`: the chat template refuses "
             f"these messages: {_cut(answer['fault'])}",
+            row=rows[cell.place]["id"],
             about=cell.column,
         )
     for (cell, under), answer in zip(marked, answers[len(cells) :], strict=False):
@@ -170,7 +171,7 @@ def _spans_in(row: Row, column: str) -> Any:
 
 def _messages(row: Row, column: str, faults: DataFaults) -> Messages | None:
     """The messages of one cell, None with PD371 noted."""
-    value, where = row[column], f"row `{row['id']}`, column `{column}`"
+    value, where = row[column], Cell(row=row["id"], column=column)
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
         repair = json_repair(value) if isinstance(value, str) else ""
         if isinstance(value, str) and not repair:
@@ -178,6 +179,7 @@ def _messages(row: Row, column: str, faults: DataFaults) -> Messages | None:
             repair = whole if len(whole) < 200 else _MESSAGE
         faults.add(
             "PD371", f"{where}: found {shown(value)}, and `chat = true` wants a list of messages",
+            row=where.row,
             about=column, advice=repair or _MESSAGE,
         )  # fmt: skip
         return None
@@ -192,7 +194,7 @@ def _messages(row: Row, column: str, faults: DataFaults) -> Messages | None:
                 wrong or f"message {i} has {shown(others[0])}; only `role` and `content` are read"
             )
     if wrong:
-        faults.add("PD371", f"{where}: {wrong}", about=column, advice=_MESSAGE)
+        faults.add("PD371", f"{where}: {wrong}", row=where.row, about=column, advice=_MESSAGE)
         return None
     return value
 
@@ -215,6 +217,7 @@ def _vet_special(
             "PD374",
             f"row `{rows[place]['id']}`, column `{column}`: message {i} writes `{token}`, which is "
             "read as that token",
+            row=rows[place]["id"],
             about=column,
             notes=(
                 f"so on {len(told)} of {len(rows)} rows",
@@ -277,7 +280,7 @@ def _spans(
     for name, value in row["spans"].items():
         several = isinstance(value, list) and bool(value) and isinstance(value[0], list)
         placed = [
-            _span(f"row `{row['id']}`: span `{name}`", name, one, messages, contents, faults)
+            _span(row["id"], name, one, messages, contents, faults)
             for one in (value if several else [value])
         ]
         if all(placed):
@@ -286,7 +289,7 @@ def _spans(
 
 
 def _span(
-    where: str,
+    row: str,
     name: str,
     value: object,
     messages: Messages,
@@ -294,10 +297,11 @@ def _span(
     faults: DataFaults,
 ) -> list[int]:
     """One span as characters of the prompt; [] with the fault noted."""
+    where = f"row `{row}`: span `{name}`"
     ends = list(value) if isinstance(value, list | tuple) else []
     if len(ends) != 3 or not all(type(one) is int for one in ends):
         faults.add(
-            "PD329", f"{where} is not [message, start, end]", about=name,
+            "PD329", f"{where} is not [message, start, end]", row=row, about=name,
             notes=("of a chat a span is a message, from 0, and characters of its content",),
             advice=json.dumps([0, *ends]) if len(ends) == 2 else "[0, 3, 8]",
         )  # fmt: skip
@@ -305,17 +309,18 @@ def _span(
     message, start, end = ends
     if not 0 <= message < len(messages):
         what = f"is in message {message}, and there are {len(messages)}"
-        faults.add("PD336", f"{where} {what}", about=name)
+        faults.add("PD336", f"{where} {what}", row=row, about=name)
         return []
     length, written = len(messages[message]["content"]), contents[message]
     if not 0 <= start < end <= length:
         what = f"is [{start}, {end}] of message {message}, which has {length} characters"
-        faults.add("PD336", f"{where} {what}", about=name)
+        faults.add("PD336", f"{where} {what}", row=row, about=name)
         return []
     if written is None or not written.start <= start < end <= written.end:
         what = f"message {message}" if written is None else f"blanks around message {message}"
         faults.add(
             "PD373", f"{where} is in {what}, which the chat template does not write as it is",
+            row=row,
             about=name, advice=json.dumps({"positions": {name: 11}})[1:-1],
         )  # fmt: skip
         return []

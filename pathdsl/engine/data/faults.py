@@ -7,21 +7,32 @@ times at most and then counted.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pathdsl.errors import DataError, Diagnostic, Severity, Span, errors_in
 from pathdsl.near import quoted
+from pathdsl.record import record
 
-__all__ = ["DataFaults", "listed", "placed", "shown"]
+__all__ = ["Cell", "DataFaults", "listed", "shown"]
 
 _WRITTEN_OUT = 10
 _NAMED = 8
 """Rows with the same fault that are named; the others are counted."""
-_ROW = re.compile(r"(?:task `[^`]*`: )?(?:row `([^`]*)`|line (\d+))")
 _LONGEST = 400
 """Characters of a message: an id, a label or a mark of a row may be a whole book."""
+
+
+@record
+class Cell:
+    """A place in the rows, as messages begin."""
+
+    row: str
+    column: str
+
+    def __str__(self) -> str:
+        """Row and column, in words."""
+        return f"row `{self.row}`, column `{self.column}`"
 
 
 class DataFaults:
@@ -39,24 +50,30 @@ class DataFaults:
         code: str,
         message: str,
         *,
+        row: str = "",
+        line: int = 0,
         about: str = "",
         notes: tuple[str, ...] = (),
         advice: str = "",
         severity: Severity = Severity.ERROR,
         span: Span | None = None,
     ) -> None:
-        """Note one fault; rows that have it after the first one are named with that one."""
+        """Note one fault; rows that have it after the first one are named with that one.
+
+        `row`: the id of the row that the message names, or `line`: where what is no row begins.
+        """
         key = (code, about)
-        if (row := _ROW.match(message)) is not None:
+        made = replace(self._make(code, message, notes, advice, severity, span), row=row)
+        if row or line:
             if key in self._rows:
-                self._rows[key][1].append(f"`{row[1]}`" if row[2] is None else row[2])
+                self._rows[key][1].append(f"`{row}`" if row else str(line))
                 return
             self._rows[key] = len(self._found), []
-            self._found.append(self._make(code, message, notes, advice, severity, span))
+            self._found.append(made)
             return
         self._counts[key] = self._counts.get(key, 0) + 1
         if self._counts[key] <= _WRITTEN_OUT:
-            self._found.append(self._make(code, message, notes, advice, severity, span))
+            self._found.append(made)
 
     def keep(self, found: Diagnostic) -> None:
         """Take over a diagnostic that was made elsewhere."""
@@ -117,27 +134,6 @@ class DataFaults:
         """Raise DataError with everything found if there is an error among it."""
         if self:
             raise DataError(self.all)
-
-
-def placed(
-    found: Iterable[Diagnostic],
-    lines: Mapping[str, int],
-    path: str,
-    span: Span | None,
-    counted: str,
-) -> tuple[Diagnostic, ...]:
-    """The same faults with the line of the data file on which their row begins, and with a place.
-
-    `lines`: row id to line, from 1, of the file that is written as `path`; `counted`: what they
-    count, a line or a row. `span` is the place of faults that have none.
-    """
-    told = []
-    for one in found:
-        row = _ROW.match(one.message)
-        if row is not None and row[1] in lines:
-            one = replace(one, notes=(f"{counted} {lines[row[1]]} of `{path}`", *one.notes))
-        told.append(one if one.span is not None else replace(one, span=span))
-    return tuple(told)
 
 
 def _named_rows(rows: Sequence[str]) -> str:

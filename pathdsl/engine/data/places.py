@@ -9,28 +9,20 @@ from it need no saying.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pathdsl.engine.data.faults import DataFaults
-from pathdsl.engine.data.positions import PLACES, resolve_positions, row_positions
+from pathdsl.engine.data.faults import Cell, DataFaults
+from pathdsl.engine.data.given import PLACES, row_positions
+from pathdsl.engine.data.positions import resolve_positions
 from pathdsl.engine.data.repeats import numbered
 from pathdsl.engine.data.rows import Row
 from pathdsl.engine.data.tokens import Encoder, Prompt
 from pathdsl.plan.taskdata import Apart, TaskData
 from pathdsl.plan.treated import EVERY, TreatedSpec
 
-__all__ = ["free_columns", "own_places", "own_tokens", "places", "vet_places"]
-
-
-def free_columns(specs: Collection[TreatedSpec], fixed: Collection[str]) -> tuple[str, ...]:
-    """The columns that only means at named places read, whose prompts may be of any length.
-
-    `fixed`: those that are read otherwise, too.
-    """
-    aligned = {*fixed, *(one.column for one in specs if not one.placed)}
-    return tuple(dict.fromkeys(s.column for s in specs if s.placed and s.column not in aligned))
+__all__ = ["own_places", "own_tokens", "places", "vet_places"]
 
 
 def own_places(
@@ -129,8 +121,8 @@ def vet_places(task: TaskData, spec: TreatedSpec) -> None:
         where = places(one, spec)
         if spec.at == (EVERY,):
             for row in np.flatnonzero((where < 0).all(axis=1)):
-                where_ = f"row `{task.row_ids[row]}`, column `{one.reference}`"
-                _say(task, f"{where_}: all tokens are special, so no mean is taken", "another row")
+                cell = Cell(row=task.row_ids[row], column=one.reference)
+                _say(task, cell, "all tokens are special, so no mean is taken", "another row")
         _vet_overlaps(one, spec)
 
 
@@ -143,16 +135,16 @@ def _vet_overlaps(task: TaskData, spec: TreatedSpec) -> None:
                 if first != number:
                     _say(
                         task,
-                        f"row `{task.row_ids[row]}`, column `{task.reference}`: "
+                        Cell(row=task.row_ids[row], column=task.reference),
                         f"`{spec.at[first]}` and `{at}` are both at token {index}, and `{spec}` "
                         "has a value for each",
                         "leave one of them out of `at:`",
                     )
 
 
-def _say(task: TaskData, message: str, advice: str) -> None:
+def _say(task: TaskData, where: Cell, message: str, advice: str) -> None:
     faults = DataFaults(task.name)
-    faults.add("PD369", message, advice=advice)
+    faults.add("PD369", f"{where}: {message}", row=where.row, advice=advice)
     faults.stop()
 
 
@@ -166,6 +158,7 @@ def _say_unknown(task: TaskData, theirs: TaskData, name: str) -> None:
         "PD368",
         f"row `{task.row_ids[row]}`: `{column}` has {lengths[1][row]} tokens, `{task.reference}` "
         f"{lengths[0][row]}, and the row does not say where `{name}` is in `{column}`",
+        row=task.row_ids[row],
         about=column,
         advice=f'"positions": {{"{column}": {{"{name}": 5}}}}, or a place counted from `END`',
     )

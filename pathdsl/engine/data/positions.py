@@ -1,197 +1,34 @@
-"""Named positions: from a row's indices or character spans to token indices, and back by name.
+"""Named positions: from a name to the token indices of every row.
 
-A row gives `"positions": {"S2": 11}` (an index or a list of indices, special tokens included) or
-`"spans": {"S2": [58, 62]}` (a word's characters in the prompt, or a list of such pairs; the tokens
-that overlap them). `END`, the last token, needs no entry. Offsets (`S1+1`) apply to each index and
-are checked per row. Under the name of a prompt column either has an object: where positions are in
-that column's prompt.
+Offsets (`S1+1`) apply to each index and are checked per row. How a row gives its positions is in
+`pathdsl.engine.data.given`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pathdsl.engine.data.cells import json_repair
 from pathdsl.engine.data.faults import DataFaults
-from pathdsl.engine.data.rows import Row
-from pathdsl.engine.data.sources import WORD_PLACES
-from pathdsl.engine.data.tokens import Prompt
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.readout import ANSWER, BEFORE_ANSWER
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import EVERY
 
 __all__ = [
-    "END",
-    "PLACES",
-    "SPAN_COLUMN",
     "indices_of",
     "next_tokens",
     "position_mask",
     "resolve_positions",
-    "row_positions",
-    "spans_of",
     "token_at",
 ]
 
-END = "END"
-PLACES = ("positions", "spans", WORD_PLACES)
-"""The fields of a row that say where positions are."""
-SPAN_COLUMN = "prompt"
-"""The column whose characters the spans of a row count."""
 TOKEN = "token number"
 """The name of a place counted from the beginning, in tasks in which some prompts have none there.
 
 No file can write it.
 """
-Words = Callable[[Sequence[int]], Sequence[str]]
-"""Ids as text, for messages."""
-
-
-def spans_of(rows: Sequence[Row], reference: str) -> str:
-    """The column whose characters spans count: `prompt` where there is one, else the reference."""
-    return SPAN_COLUMN if all(SPAN_COLUMN in row for row in rows) else reference
-
-
-def row_positions(
-    row: Row, prompt: Prompt, span_prompt: Prompt | None, words: Words, faults: DataFaults
-) -> dict[str, tuple[int, ...]]:
-    """The token indices of every name that one row gives, sorted; faults are noted.
-
-    `prompt` is the reference prompt, `span_prompt` the one that spans count characters of, and
-    `words` says its tokens.
-    PD329 (type), PD336 (outside the prompt), PD337 (splits a token), PD348 (empty set).
-    """
-    found: dict[str, tuple[int, ...]] = {}
-    given = row.get("positions") or {}
-    spans = row.get("spans") or {}
-    for name, field in (("positions", given), ("spans", spans)):
-        if not isinstance(field, Mapping):
-            faults.add(
-                "PD329",
-                f"row `{row['id']}`: `{name}` is no object",
-                about=name,
-                advice=json_repair(str(field)) or '"positions": {"S2": 11}',
-            )
-            return {END: (len(prompt.ids) - 1,)}
-    for name, value in given.items():
-        if isinstance(value, Mapping) and name in row:
-            continue  # where positions are in that column
-        indices = value if isinstance(value, list | tuple) else [value]
-        if not all(isinstance(i, int) and not isinstance(i, bool) for i in indices):
-            faults.add(
-                "PD329",
-                f"row `{row['id']}`: position `{name}` is `{value}`, wanted an index or a list of "
-                "indices",
-                about=name,
-            )
-        elif not indices:
-            faults.add("PD348", f"row `{row['id']}`: position `{name}` is an empty set", about=name)
-        elif outside := [i for i in indices if not 0 <= i < len(prompt.ids)]:
-            faults.add(
-                "PD336",
-                f"row `{row['id']}`: position `{name}` is {outside[0]}, the prompt has tokens 0 to "
-                f"{len(prompt.ids) - 1}",
-                about=name,
-                notes=(_listing(words, prompt),),
-            )
-        else:
-            found[name] = tuple(sorted(set(indices)))
-    for name, value in spans.items():
-        if name not in given and not (isinstance(value, Mapping) and name in row):
-            several = isinstance(value, list) and value and isinstance(value[0], list)
-            parts = [
-                _of_span(row["id"], name, one, span_prompt, words, faults)
-                for one in (value if several else [value])
-            ]
-            if all(parts):
-                found[name] = tuple(sorted({index for part in parts for index in part}))
-    _of_words(row, prompt, {*given, *spans}, found, words, faults)
-    found[END] = (len(prompt.ids) - 1,)
-    return found
-
-
-def _of_words(
-    row: Row,
-    prompt: Prompt,
-    others: Collection[str],
-    found: dict[str, tuple[int, ...]],
-    words: Words,
-    faults: DataFaults,
-) -> None:
-    """Add the places of `word_idxs`, which do not count special tokens in front of a text."""
-    given = row.get(WORD_PLACES)
-    before = next((i for i, (a, b) in enumerate(prompt.offsets) if b > a), 0)
-    for name, index in given.items() if isinstance(given, Mapping) else ():
-        if name in others:
-            continue
-        if type(index) is not int:
-            faults.add(
-                "PD329", f"row `{row['id']}`: `{name}` of `{WORD_PLACES}` is no index", about=name
-            )
-        elif not 0 <= index + before < len(prompt.ids):
-            faults.add(
-                "PD336",
-                f"row `{row['id']}`: `{name}` of `{WORD_PLACES}` is {index}, the prompt has tokens "
-                f"0 to {len(prompt.ids) - 1 - before} after its special ones",
-                about=name,
-                notes=(_listing(words, prompt),),
-            )
-        else:
-            found[name] = (index + before,)
-
-
-def _of_span(
-    row: str,
-    name: str,
-    value: object,
-    prompt: Prompt | None,
-    words: Words,
-    faults: DataFaults,
-) -> tuple[int, ...]:
-    """The tokens that overlap a word's characters; a token may reach out of it only over blanks."""
-    ends = list(value) if isinstance(value, list | tuple) else []
-    well_formed = len(ends) == 2 and all(type(i) is int for i in ends)
-    if not well_formed or prompt is None or prompt.text is None:
-        why = "has no text prompt to count in" if well_formed else "is not [start, end]"
-        faults.add("PD329", f"row `{row}`: span `{name}` {why}", about=name)
-        return ()
-    start, end = ends
-    text = prompt.text
-    if not 0 <= start < end <= len(text):
-        faults.add(
-            "PD336",
-            f"row `{row}`: span `{name}` is [{start}, {end}], the prompt has {len(text)} "
-            "characters",
-            about=name,
-        )
-        return ()
-    indices = tuple(i for i, (a, b) in enumerate(prompt.offsets) if a < end and b > start)
-    outside = [
-        i
-        for i in indices
-        if text[prompt.offsets[i][0] : start].strip() or text[end : prompt.offsets[i][1]].strip()
-    ]
-    if outside or not indices:
-        what = "lies on no token"
-        if outside:
-            a, b = prompt.offsets[outside[0]]
-            what = f"splits the token `{text[a:b]}`"
-        faults.add(
-            "PD337",
-            f"row `{row}`: span `{name}` (`{text[start:end]}`) {what}",
-            about=name,
-            notes=(_listing(words, prompt),),
-        )
-        return ()
-    return indices
-
-
-def _listing(words: Words, prompt: Prompt) -> str:
-    parts = " ".join(f"{i}:`{word}`" for i, word in enumerate(words(prompt.ids)))
-    return f"tokens: {parts}"
 
 
 # ------------------------------------------------------------------------------- by name
@@ -226,13 +63,14 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     lengths = task.prompt_lengths if moved else task.lengths
     for row, length, indices in zip(task.row_ids, lengths, named, strict=True):
         if not indices and not pos.names & _unread(task):
-            faults.add("PD348", f"row `{row}`: position `{pos}` is an empty set")
+            faults.add("PD348", f"row `{row}`: position `{pos}` is an empty set", row=row)
         for place in indices:
             if not 0 <= place < length:
                 faults.add(
                     "PD336",
                     f"row `{row}`: position `{pos}` is {place}, the prompt has tokens 0 to "
                     f"{int(length) - 1}",
+                    row=row,
                     advice=f"the tokens of an answer are `{ANSWER}`, not `{pos}`"
                     if task.whole and pos.offset > 0
                     else "",
@@ -283,6 +121,7 @@ def _vet_span(
                     "PD236",
                     f"row `{row}`: `{end.name}` is {len(indices)} tokens, and `{pos}` is to end "
                     f"at `{end}`",
+                    row=row,
                     notes=(
                         "each token is moved for itself, so a part of the name would be inside",
                     ),
@@ -294,6 +133,7 @@ def _vet_span(
                 "PD348",
                 f"row `{row}`: `{pos}` is empty: it begins at token {min(first)} and ends at "
                 f"token {max(last)}",
+                row=row,
                 advice="choose the rows that have it: a label in the rows, and `where`",
             )
     faults.stop()
@@ -340,6 +180,7 @@ def next_tokens(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
         faults.add(
             "PD347",
             f"row `{task.row_ids[ends[0]]}`: no token follows `{pos}`{others}",
+            row=task.row_ids[ends[0]],
             notes=("`next` is the token after the position read; the last has none",),
             advice="logit(next) @END-1",
         )

@@ -93,6 +93,7 @@ def _note(
     faults.add(
         "PD353",
         f"row `{row}`, column `{column}`: {shown(item)} is read as {read}, and could be {other}",
+        row=row,
         about=column,
         notes=(f"say which it is: `ids: [{column}]` or `texts: [{column}]`",),
         advice=_declared(data, column, "ids" if _is_id(item) else "texts"),
@@ -177,6 +178,7 @@ def vet_prompts(
                 "PD353",
                 f"row `{rows[0]['id']}`, column `{column}`: {shown(list(ids))} is read as ids, "
                 f"beginning with {ids[0]}, `{encoder.words(ids[:1])[0]}`, and could be a text",
+                row=rows[0]["id"],
                 about=column,
                 notes=(f"say which it is: `ids: [{column}]` or `texts: [{column}]`",),
                 advice=_declared(data, column, "ids"),
@@ -223,6 +225,7 @@ def vet_bos(
                 "PD355",
                 f"row `{doubled[0]}`, column `{column}`: the prompt begins with "
                 f"`{made.bos_token}`, and {who} puts another one in front of it",
+                row=doubled[0],
                 about=column,
                 notes=(
                     f"so on {len(doubled)} of {len(rows)} rows",
@@ -290,6 +293,7 @@ def vet_continuations(
         "PD356",
         f"row `{rows[i]['id']}`, column `{column}`: {shown(item)} {by_itself}, and the prompt goes "
         f"on with `{other}`, id {ids[0]}",
+        row=rows[i]["id"],
         about=column,
         notes=(
             f"so on {len({one[0] for one in told})} of {len(rows)} rows",

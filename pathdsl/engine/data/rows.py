@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,14 @@ from pathdsl.lang.fence import FREE, Fence, outside
 from pathdsl.lang.signatures.calls import DATA_FILES
 from pathdsl.lang.signatures.kinds import Kind
 from pathdsl.reading import read_file
+from pathdsl.record import record
 
 __all__ = ["LoadedRows", "Row", "check_ids", "load_rows", "named", "rows_hash"]
 
 _SHORTEST_HASH = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LoadedRows:
     """Rows with their ids filled in; `facts` (`data`, `data_sha256`, `rows`) for the methodology.
 
@@ -117,7 +118,12 @@ def load_rows(
     rows = select(rows, task, faults, known or {}, whole=not overrides)
     faults.stop()
     if not rows:
-        faults.add("PD324", f"`{call.name}` gives no rows", advice="data = ioi(take: 256, seed: 0)")
+        of_file = call.name in DATA_FILES
+        faults.add(
+            "PD324",
+            f"`{call.path}` has no rows" if of_file else f"`{call.name}` gives no rows",
+            advice="" if of_file else "data = ioi(take: 256, seed: 0)",
+        )
     check_ids(rows, faults)
     faults.stop()
     facts["rows"] = rows_hash(rows, added)
@@ -131,7 +137,7 @@ def check_ids(rows: Sequence[Row], faults: DataFaults) -> None:
     seen: set[str] = set()
     for row in rows:
         if row["id"] in seen:
-            faults.add("PD339", f"two rows have the id `{row['id']}`")
+            faults.add("PD339", f"two rows have the id `{row['id']}`", row=row["id"])
         seen.add(row["id"])
 
 

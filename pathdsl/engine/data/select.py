@@ -76,6 +76,7 @@ def _met(rows: Sequence[Row], one: Filter, faults: DataFaults) -> list[Row] | No
             "PD328",
             f"row `{lacking[0]}` has no field `{one.field}` to filter by"
             + (f", nor have {len(lacking) - 1} others" if len(lacking) > 1 else ""),
+            row=lacking[0],
             span=one.span,
         )
         return None
@@ -94,6 +95,7 @@ def _met(rows: Sequence[Row], one: Filter, faults: DataFaults) -> list[Row] | No
             f"row `{rows[at]['id']}` has no number in `{one.field}`: found "
             f"{shown(rows[at][one.field])}{f', nor have {others} others' if others else ''}, and "
             f"`{one.relation}` compares numbers",
+            row=rows[at]["id"],
             span=one.span,
         )
         return None

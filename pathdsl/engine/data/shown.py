@@ -12,7 +12,7 @@ from typing import Any
 
 from pathdsl.engine.data.chat import chat_of, chat_texts
 from pathdsl.engine.data.faults import DataFaults
-from pathdsl.engine.data.positions import SPAN_COLUMN, row_positions, spans_of
+from pathdsl.engine.data.given import SPAN_COLUMN, row_positions, spans_of
 from pathdsl.engine.data.rows import Row
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.data.tokens import Encoder, Prompt
@@ -60,7 +60,9 @@ def shown_prompts(
         if column in row:
             cut[column] = _cut(spec, row, column, tokenizer, shape, faults, around)
         elif column == spec.reference:
-            faults.add("PD328", f"row `{row['id']}` has no column `{column}`", about=column)
+            faults.add(
+                "PD328", f"row `{row['id']}` has no column `{column}`", row=row["id"], about=column
+            )
     faults.stop()
     (prompt, own), counted = cut[spec.reference], cut.get(SPAN_COLUMN)
     places = row_positions(row, prompt, counted[0] if counted else None, lambda _: own, faults)
@@ -100,7 +102,11 @@ def _cut(
         return prompt, tuple(value[start:end] for start, end in offsets)
     if isinstance(value, list) and all(type(one) is int for one in value):
         return Prompt(ids=tuple(value)), tuple(map(str, value))
-    faults.add("PD329", f"row `{row['id']}`, column `{column}`: wanted a text or a list of ids")
+    faults.add(
+        "PD329",
+        f"row `{row['id']}`, column `{column}`: wanted a text or a list of ids",
+        row=row["id"],
+    )
     return Prompt(ids=()), ()
 
 

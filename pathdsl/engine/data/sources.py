@@ -24,16 +24,15 @@ from pathdsl.engine.data.faults import DataFaults, shown
 from pathdsl.engine.data.table import Row, csv_rows, jsonl_rows, named
 from pathdsl.engine.data.task import DataCall
 from pathdsl.lang.fence import Fence, outside
+from pathdsl.lang.rowtext import CODE, prompts_of
 from pathdsl.lang.signatures.calls import is_written_as_folder
 from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 
-__all__ = ["WORD_PLACES", "Reader", "dataset_rows", "is_folder", "json_rows", "parquet_rows"]
+__all__ = ["Reader", "dataset_rows", "is_folder", "json_rows", "parquet_rows"]
 
 Numbered = list[tuple[int, Row]]
 Reader = Callable[[DataCall, bytes, DataFaults], Numbered]
-WORD_PLACES = "word_idxs"
-"""The field of a row that says where words are, special tokens in front not counted."""
 _INSTALL = "pip install 'pathdsl[data]'"
 _OLDEST = 4
 """The version of `datasets` from which on no data set brings a script."""
@@ -48,22 +47,23 @@ def json_rows(call: DataCall, content: bytes, faults: DataFaults) -> Numbered:
     every row gets the `word_idxs`. Notes PD322.
     """
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode(CODE)
         found = read_json(text)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        faults.add("PD323", f"line {line} of `{call.path}` is not UTF-8", advice="save it as UTF-8")
+        faults.add(
+            "PD323",
+            f"line {line} of `{call.path}` is not UTF-8",
+            line=line,
+            advice="save it as UTF-8",
+        )
         return []
     except JsonFault as fault:
         is_what = "is refused" if fault.refused else "is not JSON"
         lines = ("an object a line is `jsonl`",) if "\n{" in text else ()
         faults.add("PD322", f"`{call.path}` {is_what}: {fault}", notes=lines)
         return []
-    shared: Row = {}
-    if isinstance(found, dict) and isinstance(found.get("prompts"), list):
-        words = found.get(WORD_PLACES)
-        shared = {WORD_PLACES: words} if words else {}
-        found = found["prompts"]
+    found, shared = prompts_of(found)
     if not isinstance(found, list):
         faults.add(
             "PD322",
@@ -76,7 +76,12 @@ def json_rows(call: DataCall, content: bytes, faults: DataFaults) -> Numbered:
         if isinstance(row, dict):
             rows.append((number, named({**shared, **row}, number)))
         else:
-            faults.add("PD322", f"row `{number}` of `{call.path}` is no object", about="row")
+            faults.add(
+                "PD322",
+                f"row `{number}` of `{call.path}` is no object",
+                row=str(number),
+                about="row",
+            )
     return rows
 
 
@@ -327,6 +332,7 @@ def _plain(rows: Iterable[Row], faults: DataFaults) -> Numbered:
                 faults.add(
                     "PD378",
                     f"row `{number}`, column `{column}`: {kind} is no value that rows have",
+                    row=str(number),
                     about=column,
                     advice="make texts or numbers of it, or leave the column out",
                 )

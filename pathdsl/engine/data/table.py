@@ -5,13 +5,12 @@ jsonl_rows(call, b'{"prompt": "a"}\n', faults)    # [(1, {"prompt": "a", "id": "
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 from pathdsl.engine.data.cells import csv_cell
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.task import DataCall
+from pathdsl.lang.rowtext import CODE, CsvFault, cells_of, lines_of
 from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = ["Row", "csv_rows", "jsonl_rows", "named", "text_of"]
@@ -22,10 +21,15 @@ Row = dict[str, Any]
 def text_of(call: DataCall, content: bytes, faults: DataFaults) -> str:
     """The text of a data file; raises DataError PD323 where it is not UTF-8."""
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(CODE)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        faults.add("PD323", f"line {line} of `{call.path}` is not UTF-8", advice="save it as UTF-8")
+        faults.add(
+            "PD323",
+            f"line {line} of `{call.path}` is not UTF-8",
+            line=line,
+            advice="save it as UTF-8",
+        )
         faults.stop()
         raise
 
@@ -34,9 +38,7 @@ def jsonl_rows(call: DataCall, content: bytes, faults: DataFaults) -> list[tuple
     """The rows, each behind the line on which it begins."""
     rows: list[tuple[int, Row]] = []
     text = text_of(call, content, faults)
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
+    for number, line in lines_of(text):
         try:
             row = read_json(line)
         except JsonFault as fault:
@@ -44,12 +46,14 @@ def jsonl_rows(call: DataCall, content: bytes, faults: DataFaults) -> list[tuple
             faults.add(
                 "PD322",
                 f"line {number}, column {fault.column} of `{call.path}` {is_what}: {fault}",
+                line=number,
                 about=is_what,
             )
             continue
         if not isinstance(row, dict):
             faults.add(
-                "PD322", f"line {number} of `{call.path}` is not a JSON object", about="no object",
+                "PD322", f"line {number} of `{call.path}` is not a JSON object",
+                line=number, about="no object",
                 advice='{"id": "1", "prompt": "…"}',
             )  # fmt: skip
             continue
@@ -66,15 +70,10 @@ def named(row: Row, number: int) -> Row:
 def csv_rows(call: DataCall, content: bytes, faults: DataFaults) -> list[tuple[int, Row]]:
     """The rows, each behind the line on which it begins: a cell in quotes may hold several."""
     text = text_of(call, content, faults)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[tuple[int, Row]] = []
-    begins = 1
     header: list[str] = []
     try:
-        for cells in reader:
-            line, begins = begins, reader.line_num + 1
-            if not cells:
-                continue
+        for line, last, cells in cells_of(text):
             if not header:
                 header = cells
                 if double := sorted({name for name in header if header.count(name) > 1}):
@@ -83,7 +82,8 @@ def csv_rows(call: DataCall, content: bytes, faults: DataFaults) -> list[tuple[i
             if len(cells) != len(header):
                 faults.add(
                     "PD322",
-                    f"line {reader.line_num} has {len(cells)} cells, the header {len(header)}",
+                    f"line {last} has {len(cells)} cells, the header {len(header)}",
+                    line=last,
                     about="cells",
                 )
                 continue
@@ -94,10 +94,11 @@ def csv_rows(call: DataCall, content: bytes, faults: DataFaults) -> list[tuple[i
                 except JsonFault as fault:
                     faults.add(
                         "PD322",
-                        f"line {reader.line_num}, column `{name}` is refused: {fault}",
+                        f"line {last}, column `{name}` is refused: {fault}",
+                        line=last,
                         about=name,
                     )
             rows.append((line, named(row, len(rows) + 1)))
-    except csv.Error as error:
-        faults.add("PD322", f"line {reader.line_num} is not CSV: {error}")
+    except CsvFault as error:
+        faults.add("PD322", f"line {error.line} is not CSV: {error}", line=error.line)
     return rows

@@ -25,7 +25,7 @@ from pathdsl.lang.signatures.calls import (
     resolve_fields,
     whole_answers,
 )
-from pathdsl.lang.signatures.norms import NORM_MODES
+from pathdsl.lang.signatures.norms import NORM_MODES, ROUTINGS
 from pathdsl.plan.treated import TreatedSpec, treated_spec
 from pathdsl.record import record
 
@@ -127,6 +127,7 @@ class TaskSpec:
     split_by: str = ""
     bos: bool | None = None
     layernorm: str = "recompute"
+    routing: str = "recompute"
     average: str = "ratio_of_means"
     tokens: str = "alone"
     chat: bool = False
@@ -138,6 +139,16 @@ class TaskSpec:
     def frozen(self) -> bool:
         """Whether mixed copies have the norms' scales of the reference run."""
         return NORM_MODES[self.layernorm].frozen
+
+    @property
+    def routed(self) -> bool:
+        """Whether mixed copies of mixtures have the routing of the reference run."""
+        return ROUTINGS[self.routing].frozen
+
+    @property
+    def held(self) -> str:
+        """What mixed copies are computed with, in one word for keys of values."""
+        return f"{self.layernorm}, routing {self.routing}" if self.routed else self.layernorm
 
     @property
     def continued(self) -> bool:
@@ -170,6 +181,7 @@ def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = Non
         split_by=value["split_by"] or "",
         bos=value["bos"],
         layernorm=value["layernorm"],
+        routing=value["routing"],
         average=value["average"],
         tokens=value["tokens"],
         chat=value["chat"],

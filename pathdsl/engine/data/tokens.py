@@ -10,14 +10,14 @@ No torch: the tokenizer is an object of `transformers`, passed in.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pathdsl.engine.data.cells import json_repair
-from pathdsl.engine.data.faults import DataFaults, listed, shown
+from pathdsl.engine.data.faults import Cell, DataFaults, listed, shown
 from pathdsl.errors import Severity
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.near import quoted
+from pathdsl.record import record
 
 __all__ = ["Encoder", "Prompt", "special_ids", "special_tokens", "word_fits"]
 
@@ -26,7 +26,7 @@ Ids = tuple[int, ...]
 _SEVERAL = ("with `answers = whole` in the task an answer may have several tokens",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Prompt:
     """One prompt as tokens; `text` and `offsets` (character ranges) only where it was a text."""
 
@@ -96,9 +96,11 @@ class Encoder:
         texts: Collection[str] = (),
         generated: bool = False,
         around: str = "",
+        unread: bool = False,
     ) -> None:
         """`texts`: columns that are declared to be texts; `generated`: nobody wrote the rows.
 
+        `unread`: there may be a tokenizer, which is not at hand, so that nothing is said of texts.
         `around`: what stands around the prompts already, "" for what the tokenizer puts there.
         """
         self.tokenizer: Any = tokenizer
@@ -108,6 +110,7 @@ class Encoder:
         self.texts = texts
         self.generated = generated
         self.around = around
+        self.unread = unread
         self._adds = bos is None and not around  # whether the tokenizer adds its own tokens
         self._told_missing = False
         self._told_ids = False
@@ -145,6 +148,12 @@ class Encoder:
         return f"{listed} (added by the tokenizer)"
 
     @property
+    def mask(self) -> int | None:
+        """The id of the tokenizer's mask token, None without one."""
+        found = getattr(self.tokenizer, "mask_token_id", None)
+        return found if isinstance(found, int) else None
+
+    @property
     def special(self) -> frozenset[int]:
         """The ids of the tokenizer's special tokens; none without a tokenizer."""
         return special_ids(self.tokenizer)
@@ -157,8 +166,10 @@ class Encoder:
         PD329 (type), PD330 (empty), PD331 (too long), PD332 (ids), PD342 (no tokenizer), PD349
         (`bos` has no meaning for ids).
         """
-        where = f"row `{row}`, column `{column}`"
-        if isinstance(value, str):
+        where = Cell(row=row, column=column)
+        if value == "":
+            found: Prompt | None = Prompt(ids=())
+        elif isinstance(value, str):
             found = self._text(where, column, value)
         elif isinstance(value, list | tuple) and all(_whole(item) for item in value):
             self._kinds.add("ids")
@@ -168,6 +179,7 @@ class Encoder:
             self.faults.add(
                 "PD329",
                 f"{where}: found {shown(value)}, wanted a text or a list of token ids",
+                row=where.row,
                 about=column,
                 advice="chat = true" if _messages(value) else "",
             )
@@ -175,18 +187,19 @@ class Encoder:
         if found is None:
             return None
         if not found.ids or found.text == "":
-            self.faults.add("PD330", f"{where}: the prompt is empty", about=column)
+            self.faults.add("PD330", f"{where}: the prompt is empty", row=where.row, about=column)
             return None
         if len(found.ids) > self.shape.n_positions:
             self.faults.add(
                 "PD331",
                 f"{where}: {len(found.ids)} tokens, the model takes {self.shape.n_positions}",
+                row=where.row,
                 about=column,
             )
             return None
         return found if self._known(where, column, found.ids) else None
 
-    def _vet_ids(self, where: str, ids: Sequence[int]) -> None:
+    def _vet_ids(self, where: Cell, ids: Sequence[int]) -> None:
         """Note PD349 where the task states `bos` and a prompt is ids; it is the same for all."""
         if self.bos is None or self._told_ids or not ids:
             return
@@ -199,7 +212,7 @@ class Encoder:
             severity=Severity.ERROR if self.bos else Severity.WARNING,
         )
 
-    def _text(self, where: str, column: str, text: str) -> Prompt | None:
+    def _text(self, where: Cell, column: str, text: str) -> Prompt | None:
         self._kinds.add("text")
         if self.tokenizer is None:
             self._need_tokenizer(where)
@@ -214,12 +227,13 @@ class Encoder:
             self.faults.add(
                 "PD346",
                 f"{where}: the tokenizer does not know {quoted(text[start:end])}",
+                row=where.row,
                 about=column,
                 severity=Severity.WARNING,
             )
         return Prompt(ids=tuple(ids), text=text, offsets=tuple((a, b) for a, b in offsets))
 
-    def _known(self, where: str, column: str, ids: Sequence[int], *, answer: bool = False) -> bool:
+    def _known(self, where: Cell, column: str, ids: Sequence[int], *, answer: bool = False) -> bool:
         most = self.shape.n_logits if answer else self.shape.d_vocab
         strange = [i for i in ids if not 0 <= i < most]
         if strange:
@@ -228,10 +242,10 @@ class Encoder:
                 if answer and self.shape.d_vocab_out
                 else f"token id {strange[0]} is not in the vocabulary (0 to {most - 1})"
             )
-            self.faults.add("PD332", f"{where}: {what}", about=column)
+            self.faults.add("PD332", f"{where}: {what}", row=where.row, about=column)
         return not strange
 
-    def _is_no_token(self, where: str, column: str, items: Sequence[object]) -> bool:
+    def _is_no_token(self, where: Cell, column: str, items: Sequence[object]) -> bool:
         """Note PD383 where an answer is a token and the model's logits are of something else."""
         if not self.shape.d_vocab_out or self.tokenizer is None or not items:
             return False
@@ -243,18 +257,20 @@ class Encoder:
             "PD383",
             f"{where}: {quoted(text)} is a text, and the model's {self.shape.d_vocab_out} logits "
             "are not those of its tokens",
+            row=where.row,
             about=column,
             advice=f"ids: [{column}]" if digits else f'{{"{column}": 0}}',
         )
         return True
 
-    def _need_tokenizer(self, where: str, column: str = "", text: str = "") -> None:
-        if not self._told_missing:  # it is the same for every row
+    def _need_tokenizer(self, where: Cell, column: str = "", text: str = "") -> None:
+        if not self._told_missing and not self.unread:  # it is the same for every row
             self._told_missing = True
             digits = text.isascii() and text.isdigit()
             self.faults.add(
                 "PD342",
                 f"{where} is a text, and the model comes without a tokenizer",
+                row=where.row,
                 advice=f"ids: [{column}]" if digits else '{"prompt": [3, 1, 2]}',
                 notes=("without a tokenizer, prompts and answers are token ids",),
             )
@@ -271,13 +287,14 @@ class Encoder:
         one token), PD342 (no tokenizer), PD354 (a Python list), PD357 (no continuation), PD383
         (logits of something else than tokens).
         """
-        where = f"row `{row}`, column `{column}`"
+        where = Cell(row=row, column=column)
         items: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
         if not items or not all(isinstance(item, str) or _whole(item) for item in items):
             self.faults.add(
                 "PD329",
                 f"{where}: found {shown(value)}, wanted one token as text or id, or a list of "
                 "those",
+                row=where.row,
                 about=column,
             )
             return ()
@@ -303,20 +320,12 @@ class Encoder:
         is. PD329 (type), PD332 (ids), PD342 (no tokenizer), PD354 (a Python list), PD367 (no
         continuation, several texts).
         """
-        where = f"row `{row}`, column `{column}`"
+        where = Cell(row=row, column=column)
         items: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
         if not items or not (all(map(_whole, items)) or all(isinstance(i, str) for i in items)):
             self.faults.add(
                 "PD329", f"{where}: found {shown(value)}, wanted an answer as text, or a list of "
-                "token ids", about=column,
-            )  # fmt: skip
-            return ()
-        if self._is_no_token(where, column, items):
-            return ()
-        if len(items) > 1 and self.shape.d_vocab_out:
-            self.faults.add(
-                "PD383", f"{where}: the model's {self.shape.d_vocab_out} logits are not those of "
-                "its tokens, so that no answer of several stands behind a prompt", about=column,
+                "token ids", row=where.row, about=column,
             )  # fmt: skip
             return ()
         if _whole(items[0]):
@@ -324,7 +333,7 @@ class Encoder:
         elif len(items) > 1:
             self.faults.add(
                 "PD367", f"{where} lists {len(items)} texts, and `answers = whole` reads one "
-                "answer for each prompt", about=column,
+                "answer for each prompt", row=where.row, about=column,
                 advice="write the others into columns of their own",
             )  # fmt: skip
             return ()
@@ -339,6 +348,7 @@ class Encoder:
                     what = "is a list as Python writes it, not as JSON does"
                 self.faults.add(
                     "PD354" if repair else "PD367", f"{where}: {quoted(items[0])} {what}",
+                    row=where.row,
                     about=column, advice=repair,
                 )  # fmt: skip
                 return ()
@@ -390,7 +400,7 @@ class Encoder:
             found.append(both[n:] if kept else None)
         return found
 
-    def _one_token(self, where: str, column: str, text: str) -> Ids:
+    def _one_token(self, where: Cell, column: str, text: str) -> Ids:
         if self.tokenizer is None:
             self._need_tokenizer(where, column, text)
             return ()
@@ -399,6 +409,7 @@ class Encoder:
         if repair := "" if column in self.texts else json_repair(text):
             self.faults.add(
                 "PD354", f"{where}: {shown(text)} is a list as Python writes it, not as JSON does",
+                row=where.row,
                 about=column, advice=repair,
             )  # fmt: skip
             return ()
@@ -406,12 +417,13 @@ class Encoder:
         parts = listed(self.tokenizer.convert_ids_to_tokens(list(ids)))
         what = f"is {len(ids)} tokens ({parts})" if len(ids) != 1 else "is not in the vocabulary"
         self.faults.add(
-            "PD333", f"{where}: {quoted(text)} {what}, wanted exactly one", about=column,
+            "PD333", f"{where}: {quoted(text)} {what}, wanted exactly one",
+            row=where.row, about=column,
             advice=self._repair(column, text), notes=_SEVERAL if len(ids) > 1 else (),
         )  # fmt: skip
         return ()
 
-    def _continuing(self, where: str, column: str, text: str, ids: Ids | None) -> Ids:
+    def _continuing(self, where: Cell, column: str, text: str, ids: Ids | None) -> Ids:
         """The one token by which a text continues the prompt; () with the fault noted."""
         assert self.tokenizer is not None
         if ids is not None and len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id:
@@ -424,7 +436,7 @@ class Encoder:
             what = f"is {len(ids)} tokens ({listed(self.words(ids))})"
         self.faults.add(
             "PD357", f"{where}: {quoted(text)} after the prompt {what}, and `tokens = continued` "
-            "wants exactly one behind it", about=column, advice="tokens = alone",
+            "wants exactly one behind it", row=where.row, about=column, advice="tokens = alone",
             notes=_SEVERAL if ids and len(ids) > 1 else (),
         )  # fmt: skip
         return ()

@@ -24,6 +24,7 @@ from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.places import own_tokens, vet_places
 from pathdsl.engine.data.positions import resolve_positions
 from pathdsl.engine.data.repeats import numbered
+from pathdsl.engine.data.vetted import on_all, own_everywhere
 from pathdsl.errors import DataError, Severity
 from pathdsl.lang.method.treated import ENOUGH_PER_GROUP
 from pathdsl.lang.signatures.treated import ROW
@@ -34,7 +35,6 @@ from pathdsl.plan.treated import TreatedSpec
 __all__ = [
     "ON_ROWS",
     "OnRows",
-    "columns_of",
     "groups_of_one",
     "mean_groups",
     "moved_places",
@@ -44,11 +44,6 @@ __all__ = [
     "vet_means",
     "vet_treated",
 ]
-
-
-def columns_of(spec: TreatedSpec | None) -> tuple[str, ...]:
-    """The prompt columns that a treated value reads, beside the reference."""
-    return (spec.column,) if spec is not None and spec.column else ()
 
 
 def _alike(task: TaskData, spec: TreatedSpec) -> list[tuple[object, int]]:
@@ -137,6 +132,7 @@ def vet_branch(
             "PD341",
             f"row `{alone[0]}`{others} alone among rows whose prompt and `{column}` have their "
             "lengths, so its mean is the value of one prompt",
+            row=alone[0],
             advice="take more rows, or answers of one length",
             severity=Severity.WARNING,
         )
@@ -184,6 +180,7 @@ def resample_rows(task: TaskData, spec: TreatedSpec) -> np.ndarray:
             faults.add(
                 "PD343",
                 f"row `{name}` has no partner: no other row has {alike[row][1]} tokens{label}",
+                row=name,
                 advice="take more rows, or resample without `by:`" if spec.by else "take more rows",
             )
             continue
@@ -235,7 +232,7 @@ def vet_treated(task: TaskData, spec: TreatedSpec, *, summed: bool = False) -> D
     PD341 (groups of one), PD343 (no partner), PD358 (the reference's own value on every row).
     """
     faults = DataFaults(task.name)
-    for column in columns_of(spec):
+    for column in spec.columns:
         if column not in task.prompts:
             faults.add("PD328", f"the treated value `{spec}` needs a prompt column `{column}`")
     if _without_label(task, spec):
@@ -294,14 +291,7 @@ def moved_places(task: TaskData, spec: TreatedSpec) -> np.ndarray | None:
 
 def _vet_nothing(task: TaskData, spec: TreatedSpec, faults: DataFaults) -> None:
     """Note PD358: no row has a treated value of its own."""
-    which = f"on all {task.n_rows} rows" if task.n_rows > 1 else f"on row `{task.row_ids[0]}`"
-    why, advice = ON_ROWS[spec.kind].nothing(task, spec, which)
-    faults.add(
-        "PD358",
-        f"the treated value is the reference's own: {why}",
-        advice=advice,
-        notes=("treating any path changes nothing, so that every effect is 0 by construction",),
-    )
+    own_everywhere(*ON_ROWS[spec.kind].nothing(task, spec, on_all(task.row_ids)), faults)
 
 
 def _vet_unchanged(
@@ -318,6 +308,7 @@ def _vet_unchanged(
             + ("" if spec.placed else " of its length")
             + f"{by}, so its mean is "
             + ("its own value" if own else "the value of one prompt"),
+            row=alone[0],
             advice="take more rows, or a coarser `by:`",
             severity=Severity.WARNING,
         )

@@ -17,22 +17,30 @@ from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = [
+    "TOKENIZER_FILES",
     "all_files", "check_file", "check_size", "folder_files", "hub_files", "hub_folder", "sha256_of",
     "strangers", "unreachable",
 ]  # fmt: skip
 
 _INDEX = "model.safetensors.index.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _WEIGHTS = "model.safetensors"
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _PEFT = "adapter_config.json"
 # What older versions of transformers saved with the weights: causal masks, tables of angles, a mark
-# of a version. Modules make these from the config, so nothing is computed from what is saved.
+# of a version. Modules make these from the config, so nothing is computed from what is saved. And
+# what encoders were trained with beside the masked tokens: the pooler and what reads it alone.
 _SAVED_BUFFERS = {
     "gpt2": re.compile(r"\.attn\.(masked_)?bias$"),
     "gpt_neo": re.compile(r"\.attn\.attention\.(masked_)?bias$"),
     "gptj": re.compile(r"\.attn\.((masked_)?bias|embed_positions)$"),
     "gpt_neox": re.compile(r"\.attention\.(masked_)?bias$"),
     "opt": re.compile(r"(^|\.)decoder\.version$"),
+    "bert": re.compile(
+        r"^((bert\.)?(pooler\.dense\.(weight|bias)|embeddings\.position_ids)"
+        r"|cls\.seq_relationship\.(weight|bias))$"
+    ),
+    "roberta": re.compile(r"^(roberta\.)?(pooler\.dense\.(weight|bias)|embeddings\.position_ids)$"),
 }
 _ANGLES = re.compile(r"\.rotary_emb\.inv_freq$")
 
@@ -201,8 +209,12 @@ def check_size(source: ModelSource, held: int) -> None:
     """
     shape = vet_config(source, config_of(source) or {})
     heads = shape.n_heads + shape.n_groups
-    layer = shape.d_model * shape.d_head * heads + 2 * shape.d_model * shape.d_mlp * shape.has_mlp
-    least = (shape.d_vocab + shape.d_vocab_out) * shape.d_model + shape.n_layers * layer
+    units = 0
+    for layer in range(shape.n_layers if shape.has_mlp else 0):
+        mixture = shape.mixture if shape.routes(layer) else None
+        units += shape.d_mlp if mixture is None else mixture.n_experts * mixture.width
+    least = (shape.d_vocab + shape.d_vocab_out) * shape.d_model + 2 * shape.d_model * units
+    least += shape.n_layers * shape.d_model * shape.d_head * heads
     if least > held:
         raise EngineError(
             source.fault(

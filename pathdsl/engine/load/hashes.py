@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from pathdsl.engine.load.files import sha256_of
-from pathdsl.engine.store.keys import digest
+from pathdsl.engine.store.digest import digest
 from pathdsl.engine.store.store import Store
 from pathdsl.reading import note
 

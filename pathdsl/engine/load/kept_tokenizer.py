@@ -15,16 +15,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from pathdsl.engine.load.files import all_files
+from pathdsl.engine.data.at_hand import NotKept
+from pathdsl.engine.load.files import TOKENIZER_FILES, all_files
 from pathdsl.engine.load.hashes import Hashes
 from pathdsl.engine.load.machine import machine_of
 from pathdsl.engine.load.source import ModelSource, folder_of
-from pathdsl.engine.load.weights import TOKENIZER_FILES, load_tokenizer
-from pathdsl.engine.store.keys import digest, program_text
+from pathdsl.engine.store.digest import digest, program_text
 from pathdsl.engine.store.store import Store
 from pathdsl.reading import read_file
 
-__all__ = ["KeptTokenizer", "tokenizer_by"]
+__all__ = ["KeptTokenizer", "has_tokenizer", "known_tokenizer", "tokenizer_by"]
 
 LARGE = 64_000_000
 """Bytes above which a file beside the tokenizer is not read each time."""
@@ -33,8 +33,8 @@ MOST_BYTES = 32_000_000
 """Of answers for the tasks of one file; more are not kept."""
 
 _FACTS = (
-    "bos_token", "bos_token_id", "unk_token", "unk_token_id", "all_special_ids", "chat_template",
-    "special_tokens_map", "name_or_path",
+    "bos_token", "bos_token_id", "unk_token", "unk_token_id", "mask_token_id", "all_special_ids",
+    "chat_template", "special_tokens_map", "name_or_path",
 )  # fmt: skip
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf")
 
@@ -51,7 +51,7 @@ class KeptTokenizer:
     def _real(self) -> Any:
         if self._made is None:
             machine_of(self._store)
-            self._made = load_tokenizer(self._source)
+            self._made = _load(self._source)
         return self._made
 
     def __getattr__(self, name: str) -> Any:
@@ -106,6 +106,41 @@ class KeptTokenizer:
             self._store.replace_record(self._key, text)
 
 
+class KnownTokenizer(KeptTokenizer):
+    """Answers what is kept, and raises NotKept for all else."""
+
+    @property
+    def _real(self) -> Any:
+        raise NotKept
+
+
+def has_tokenizer(source: ModelSource) -> bool | None:
+    """Whether the model comes with a tokenizer; None where its files are not in a folder."""
+    folder = folder_of(source)
+    if folder is None:
+        return None
+    return any((folder / name).is_file() for name in TOKENIZER_FILES)
+
+
+def known_tokenizer(
+    source: ModelSource, store: Store, tasks: Sequence[str]
+) -> KnownTokenizer | None:
+    """What is kept of a tokenizer, for the tasks as of `tokenizer_by`; None where that is nothing.
+
+    No library of tokenizers is imported.
+    """
+    folder = folder_of(source)
+    if folder is None or not store.on:
+        return None
+    try:
+        key = digest("answers", _identity(folder, store), list(tasks))
+    except OSError:
+        return None
+    text = store.record(key)
+    book = _read(text) if text is not None else None
+    return KnownTokenizer(source, store, key, book) if book is not None and book["facts"] else None
+
+
 def tokenizer_by(source: ModelSource, store: Store | None, tasks: Sequence[str]) -> Any | None:
     """The tokenizer of a model, by way of a store where its files are in a folder.
 
@@ -114,19 +149,19 @@ def tokenizer_by(source: ModelSource, store: Store | None, tasks: Sequence[str])
     """
     folder = folder_of(source)
     if store is None or not store.on or folder is None:
-        return load_tokenizer(source)
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        return _load(source)
+    if not has_tokenizer(source):
         return None
     try:
         key = digest("answers", _identity(folder, store), list(tasks))
     except OSError:
-        return load_tokenizer(source)  # something lies there that only others may read
+        return _load(source)  # something lies there that only others may read
     text = store.record(key)
     book = _read(text) if text is not None else None
     if book is not None:
         return KeptTokenizer(source, store, key, book) if book["facts"] else None
     machine_of(store)  # transformers imports torch, and who does so before has to note its state
-    real = load_tokenizer(source)
+    real = _load(source)
     book = {"facts": {}, "answers": {}}
     if real is None:
         store.replace_record(key, json.dumps(book))
@@ -137,6 +172,12 @@ def tokenizer_by(source: ModelSource, store: Store | None, tasks: Sequence[str])
     kept = KeptTokenizer(source, store, key, book)
     kept._made, kept._grown = real, True
     return kept
+
+
+def _load(source: ModelSource) -> Any | None:
+    from pathdsl.engine.load.weights import load_tokenizer  # which `lint` needs not
+
+    return load_tokenizer(source)
 
 
 def _facts(real: Any) -> dict[str, Any]:

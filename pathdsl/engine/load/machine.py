@@ -12,7 +12,7 @@ import json
 import os
 import sys
 
-from pathdsl.engine.store.keys import digest, processor, program_text, versions
+from pathdsl.engine.store.digest import digest, processor, program_text, versions
 from pathdsl.engine.store.store import Store
 from pathdsl.record import record
 

@@ -22,7 +22,9 @@ from pathdsl.engine.load.config_kinds import unusable
 from pathdsl.engine.load.other_kinds import other_kind
 from pathdsl.engine.load.pickles import note_of_pickle
 from pathdsl.errors import Diagnostic, LanguageError, Span
-from pathdsl.graph.model.shape import SHAPES, ModelShape, UnsupportedConfig
+from pathdsl.graph.model.families import SHAPES
+from pathdsl.graph.model.fields import UnsupportedConfig
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang import ast
 from pathdsl.lang.fence import outside
 from pathdsl.lang.program import Program

@@ -34,6 +34,7 @@ from pathdsl.engine.load.devices import (
     no_placing,
 )
 from pathdsl.engine.load.files import (
+    TOKENIZER_FILES,
     check_file,
     check_size,
     folder_files,
@@ -42,7 +43,7 @@ from pathdsl.engine.load.files import (
     strangers,
     unreachable,
 )
-from pathdsl.engine.load.source import DTYPES, ModelSource, config_of, folder_of
+from pathdsl.engine.load.source import DTYPES, ModelSource, config_of, folder_of, vet_config
 from pathdsl.engine.load.tokenizer_file import read_otherwise
 from pathdsl.engine.load.versions import version_text, version_warning
 from pathdsl.errors import Diagnostic, EngineError, LanguageError, PathdslError
@@ -53,17 +54,15 @@ if TYPE_CHECKING:
     from pathdsl.engine.adapters import Adapter
 
 __all__ = [
-    "TOKENIZER_FILES",
     "LoadedModel",
     "fetch_config",
     "load",
     "load_tokenizer",
+    "quiet",
     "tokenizer_hash",
     "weight_files",
     "weight_hashes",
 ]
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,20 +104,21 @@ def load(
     import torch
     import transformers
 
-    from pathdsl.engine.adapters import adapter_for, announce, fuses
+    from pathdsl.engine.adapters import adapter_for, announce, fuses, implementation
 
     if source.dtype not in DTYPES:
         raise LanguageError(source.fault("PD610", f"dtype `{source.dtype}` is not supported"))
     target = check_device(source, device)
     make_deterministic(target, threads)
     spread = device == AUTO
-    with _quiet():
+    with quiet():
         place, files = _files(source)
         held = sum(check_file(source, path) for path in files)
         check_size(source, held)
-        fused = fused and fuses(config_of(source) or {})
-        announce(config_of(source))
-        attention = "sdpa" if fused else "eager"
+        config = config_of(source) or {}
+        fused = fused and fuses(config)
+        announce(config)
+        attention = implementation(config, fused=fused)
         model = _read_weights(source, place, files, target, attention, spread)
         _check_finite(source, model)
         model.eval()
@@ -167,7 +167,7 @@ def weight_files(source: ModelSource) -> list[Path]:
     """The weight files of a model; raises what `load` raises where there are none."""
     if source.lies != "on the hub":
         return _files(source)[1]
-    with _quiet():
+    with quiet():
         return _files(source)[1]
 
 
@@ -187,12 +187,16 @@ SMALL_MODEL = 20_000_000
 """Parameters below which one thread is faster than two."""
 
 
+LOOKED_AT = 1 << 20
+"""Weights that are looked at together, so that what looks takes little beside them."""
+
+
 def _is_small(model: Any) -> bool:
     return sum(parameter.numel() for parameter in model.parameters()) < SMALL_MODEL
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bar, warning or report of the libraries; settings are put back afterwards."""
     import transformers
 
@@ -219,6 +223,9 @@ def _quiet() -> Iterator[None]:
 # ------------------------------------------------------------------------------- the weights
 
 
+_DECODER = "AutoModelForCausalLM"
+
+
 def _read_weights(
     source: ModelSource,
     place: str,
@@ -231,8 +238,13 @@ def _read_weights(
     import torch
     import transformers
 
+    mixed = vet_config(source, config_of(source) or {}).mixture is not None
+    from pathdsl.engine.adapters import FAMILIES
+
     try:
-        read: Any = transformers.AutoModelForCausalLM.from_pretrained
+        kind = str((config_of(source) or {}).get("model_type"))
+        auto = getattr(transformers, FAMILIES[kind].auto if kind in FAMILIES else _DECODER)
+        read: Any = auto.from_pretrained
         model, report = read(
             place,
             revision=source.revision or "main",
@@ -241,6 +253,8 @@ def _read_weights(
             attn_implementation=attention,
             dtype=getattr(torch, source.dtype),
             output_loading_info=True,
+            # What transformers takes otherwise has no float64 on a CPU, and is an error there.
+            **({"experts_implementation": "eager"} if mixed else {}),
             **({"device_map": "auto"} if spread else {}),
         )
         kinds = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
@@ -332,7 +346,12 @@ def _check_finite(source: ModelSource, model: Any) -> None:
     """Raise EngineError PD606 where a weight is infinite or not a number."""
     import torch
 
-    bad = [name for name, p in model.named_parameters() if not bool(torch.isfinite(p).all())]
+    def finite(weights: torch.Tensor) -> bool:
+        # A whole embedding compared with infinity takes half of its own memory again, and more.
+        parts = weights.detach().flatten().split(LOOKED_AT)
+        return all(bool(torch.isfinite(part).all()) for part in parts)
+
+    bad = [name for name, p in model.named_parameters() if not finite(p)]
     if bad:
         note: tuple[str, ...] = ()
         if source.dtype == "float16":
@@ -356,7 +375,7 @@ def fetch_config(source: ModelSource) -> dict[str, object]:
     import transformers
 
     try:
-        with _quiet():
+        with quiet():
             config = transformers.AutoConfig.from_pretrained(
                 source.location, revision=source.revision or "main", trust_remote_code=False
             )
@@ -382,7 +401,7 @@ def load_tokenizer(source: ModelSource) -> Any | None:
     place = source.location if folder is None else str(folder)
     try:
         announce(config_of(source))
-        with _quiet():
+        with quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 place, revision=source.revision or "main", trust_remote_code=False
             )

@@ -166,6 +166,7 @@ def attend_group(
         z = _fused(adapter, layer, group, q, projected, sites, masks)
         flat = z.transpose(0, 1).reshape(n_copies, rows * n_queries, -1)
         return flat.index_select(1, asked.back), None
+    heads = [copy.head for copy in group.copies]
     together = q.flatten(1, 2)  # (rows, copies * queries, d_head)
     scores, seen, places = [], [], []
     for number, part in enumerate(group.classes):
@@ -175,10 +176,15 @@ def attend_group(
             scores.append(adapter.scores(layer, q, keys))
         else:
             scores.append(adapter.scores(layer, together, keys).unflatten(1, (n_copies, -1)))
+        bias = adapter.position_bias(layer, heads, asked.positions, have.positions)
+        if bias is not None:
+            scores[-1] = scores[-1] + bias.transpose(0, 1)
         seen.append(inside.seen(_seen(part, asked, have, masks), asked, have))
         # each (rows, queries, keys)
         places.append(have.positions.masked_fill(~have.real, -1))
-    pattern = adapter.softmax(_cat(scores), _cat(seen).unsqueeze(1))
+    sinks = adapter.sinks(layer, [copy.head for copy in group.copies])
+    of_copies = None if sinks is None else sinks.view(1, -1, 1, 1)
+    pattern = adapter.softmax(_cat(scores), _cat(seen).unsqueeze(1), of_copies)
     if group.acts:
         pattern = inside.pattern(pattern, _cat(seen), asked, _cat(places), pattern_of)
     total: Tensor | None = None
@@ -193,6 +199,7 @@ def attend_group(
             mixed = adapter.mix(weights.flatten(1, 2), values).unflatten(1, (n_copies, -1))
         total = mixed if total is None else total + mixed
     assert total is not None
+    total = adapter.gated(layer, q, total)
     flat = total.transpose(0, 1).reshape(n_copies, rows * n_queries, -1).index_select(1, asked.back)
     if not group.want_pattern:
         return flat, None
@@ -264,8 +271,9 @@ class Inside:
 def _seen(part: KeyClass, asked: Padded, have: Padded, masks: MaskTable) -> Tensor:
     """(rows, queries, keys) bool: which keys of the class a query reads."""
     distance = asked.positions.unsqueeze(-1) - have.positions.unsqueeze(1)
+    place = distance - masks.first_distance
     allowed = torch.from_numpy(np.asarray(masks.distances(part.distances))).to(distance.device)
-    return (distance >= 0) & allowed[distance.clamp(min=0)] & have.real.unsqueeze(1)
+    return (place >= 0) & allowed[place.clamp(min=0)] & have.real.unsqueeze(1)
 
 
 def _fused(

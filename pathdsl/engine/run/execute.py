@@ -26,6 +26,7 @@ from pathdsl.plan.steps import (
     NOTHING,
     OF_MLP,
     REFERENCE,
+    ROUTING,
     ActedHeadCopy,
     AttentionResid,
     Blend,
@@ -41,6 +42,7 @@ from pathdsl.plan.steps import (
     PlainResid,
     ScaleCopy,
     ValueCopy,
+    frozen_kinds,
 )
 
 MLP_TOKENS = 2048
@@ -133,17 +135,19 @@ class BatchExecution:
         return (part for part in parts.values() if part)
 
     def scales(self, kinds: Sequence[str], layer: int, masks: Sequence[int], to: Frozen) -> Given:
-        """The scales that a layer's norms are frozen to, at the tokens of each mask in turn.
+        """The scales that a layer's norms are frozen to, at the tokens of each mask in turn; and
+        the routing.
 
         Without norms that the family does not have.
         """
         found = {}
+        kinds = frozen_kinds(to, kinds)
         for kind in kinds:
             each = [self._scales(kind, layer, mask, to) for mask in masks]
             known = [scale for scale in each if scale is not None]
             if len(known) == len(each):
                 found[kind] = torch.cat(known)
-        return Given(scales=found)
+        return Given(scales=found, own_norms=[*kinds] == [ROUTING])
 
     def _scales(self, kind: str, layer: int, mask: int, to: Frozen) -> Tensor | None:
         blend = to.blend(kind) if isinstance(to, FrozenTo) else ((REFERENCE, mask),)
@@ -259,7 +263,8 @@ class BatchExecution:
             whole = plain_write(step, need, self.masks)
             if whole is not None and (whole, "attn", step.layer) in self.plan.plain_need:
                 written = self.sources[whole].at(("attn", step.layer), need, self.sites)
-                self.values[number] = self.at(step.previous, need) + written
+                total = self.at(step.previous, need) + written
+                self.values[number] = self.adapter.behind_attention(step.layer, total)
             else:
                 summed.append(number)
         for batch in portions(summed, lambda n: self.sites.count(self.plan.need[n])):
@@ -272,7 +277,8 @@ class BatchExecution:
             for number, piece in zip(batch, pieces, strict=True):
                 previous = self.plan.steps[number]
                 assert isinstance(previous, AttentionResid)
-                self.values[number] = self.at(previous.previous, self.plan.need[number]) + piece
+                total = self.at(previous.previous, self.plan.need[number]) + piece
+                self.values[number] = self.adapter.behind_attention(step.layer, total)
 
     def _heads_write(self, number: int) -> None:
         """What some heads of a layer write together, without the output bias."""
@@ -367,8 +373,9 @@ class BatchExecution:
         step, need = self.plan.steps[number], self.plan.need[number]
         assert isinstance(step, MlpResid)
         out = self._blend(step.blend, need, lambda s, m: self._source(s, "mlp", step.layer, m))
-        before = step.previous != NOTHING
-        self.values[number] = self.at(step.previous, need) + out if before else out
+        if step.previous != NOTHING:
+            out = self.adapter.behind_mlp(step.layer, self.at(step.previous, need) + out)
+        self.values[number] = out
 
     def _split_mlp_resids(self, numbers: Sequence[int]) -> None:
         """Residual steps after an MLP whose neurons come from several sources."""
@@ -394,7 +401,8 @@ class BatchExecution:
                         piece = piece.clone()
                         piece[slice(None) if here is None else here] += self._vector(copy)
                 if step.previous != NOTHING:
-                    piece = self.at(step.previous, need) + piece
+                    total = self.at(step.previous, need) + piece
+                    piece = self.adapter.behind_mlp(step.layer, total)
                 self.values[number] = piece
 
     def _mixed_hidden(self, number: int) -> Tensor:

@@ -37,10 +37,11 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.steps import REFERENCE, PlainResid, treated_index, treated_source
 from pathdsl.plan.taskdata import TaskData
 
-BATCH_MACS = {"cpu": 400_000_000_000}
+BATCH_MACS = {"cpu": 1_200_000_000_000}
 OTHER_MACS = 40_000_000_000_000
-"""Multiply-adds of one batch at most, by the kind of device: a few seconds, which is what a check
-that is cut off has to do again."""
+"""Multiply-adds of one batch at most, by the kind of device: seconds, half a minute on one slow
+core, which is what a check that is cut off has to do again. The interpreter's part is paid once a
+batch."""
 Values = dict[tuple[int, Measure], np.ndarray]
 
 

@@ -16,22 +16,13 @@ may move the last digits (docs/store.md).
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import platform
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable
+from dataclasses import fields
 
 from pathdsl.engine.data.places import places
 from pathdsl.engine.data.positions import position_mask
-from pathdsl.graph.paths.pathset import Pos
+from pathdsl.engine.store.digest import digest, metric_text
+from pathdsl.graph.paths.pathset import Pos, positions_in
 from pathdsl.lang.signatures.treated import ROW
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
@@ -39,117 +30,7 @@ from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 from pathdsl.score.quantity import RowMetric, RowOp
 
-__all__ = ["TaskKeys", "as_json", "digest", "processor", "program_text", "versions"]
-
-_PARTS = ("draws.py", "lang/signatures/treated.py", "graph", "plan", "engine")
-_LIBRARIES = ("numpy", "scipy", "torch", "transformers")
-_PRODUCTS = ("ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "MKL_CBWR",
-             "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")  # fmt: skip
-
-
-def digest(*parts: object) -> str:
-    """The sha256 of anything that `as_json` takes, in hexadecimal digits."""
-    text = json.dumps(as_json(parts), separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def as_json(value: object) -> Any:
-    """A value as JSON with one spelling: fields that compare, keys sorted, numbers exact.
-
-    Raises TypeError for what has no spelling of its own.
-    """
-    match value:
-        case None | bool() | str():
-            return value
-        case int():
-            return hex(value)  # masks may have more digits than Python writes in decimal
-        case float():
-            return f"float {value!r}"
-        case bytes():
-            return f"bytes {hashlib.sha256(value).hexdigest()}"
-        case np.ndarray():
-            data = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-            return [f"array {value.dtype.str}", list(map(hex, value.shape)), data]
-        case tuple() | list():
-            return [as_json(part) for part in value]
-        case frozenset():
-            return {"": "set", "of": sorted(map(json.dumps, map(as_json, value)))}
-        case Mapping():
-            return {"": "map", "of": sorted([str(k), as_json(v)] for k, v in value.items())}
-        case _ if is_dataclass(value):
-            found = {"": type(value).__name__}
-            kind: Any = type(value)
-            for name, later, default in _compared(kind):
-                inside = getattr(value, name)
-                # What was added later and is not used leaves the spelling as it was.
-                if not (later and inside == default):
-                    found[name] = as_json(inside)
-            return found
-        case _:
-            raise TypeError(f"`{type(value).__name__}` has no spelling in a key")
-
-
-@cache
-def _compared(kind: Any) -> tuple[tuple[str, bool, Any], ...]:
-    """The fields of a dataclass that compare: the name, whether it was added later, the default."""
-    return tuple(
-        (one.name, bool(one.metadata.get("later")), one.default)
-        for one in fields(kind)
-        if one.compare
-    )
-
-
-# ------------------------------------------------------------------------------- the setting
-
-
-@cache
-def program_text() -> str:
-    """The sha256 of the package's own modules that have a part in a value.
-
-    A version number would have to be raised by hand with every change of the arithmetic.
-    """
-    root = Path(__file__).parents[2]
-    found = hashlib.sha256()
-    for part in _PARTS:
-        place = root / part
-        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
-            text = path.read_bytes()
-            found.update(f"{path.relative_to(root).as_posix()} {len(text)}\n".encode() + text)
-    return found.hexdigest()
-
-
-@cache
-def metric_text() -> str:
-    """The sha256 of what differentiates metrics, and the version of what it does so with."""
-    text = (Path(__file__).parents[2] / "score" / "metrics.py").read_bytes()
-    return f"{hashlib.sha256(text).hexdigest()} {version('sympy')}"
-
-
-@cache
-def versions() -> dict[str, str]:
-    """The version of every library that computes; this package is known by its text."""
-    return {name: version(name) for name in _LIBRARIES}
-
-
-@cache
-def processor() -> str:
-    """The processor as far as it can be told; another one may multiply in another order."""
-    name = platform.processor()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        told = [line.partition(":") for line in lines]
-        first = {key.strip(): value.strip() for key, _, value in reversed(told)}
-        name = first.get("model name", "")
-        # Makers give several generations, with other instructions, one name.
-        name += "".join(
-            f" {short} {first[key]}"
-            for key, short in (("cpu family", "family"), ("model", "model"))
-            if key in first
-        )
-    except OSError:
-        pass
-    chosen = [f"{key}={os.environ[key]}" for key in _PRODUCTS if key in os.environ]
-    return " ".join([platform.machine(), platform.system(), name.strip(), *chosen])
+__all__ = ["TaskKeys"]
 
 
 # ------------------------------------------------------------------------------- runs and data
@@ -223,7 +104,7 @@ class TaskKeys:
 
     def _read_by(self, run: RunSpec) -> list[object]:
         """What a run reads of the task beside the reference prompts."""
-        found: list[object] = [self._place(pos) for pos in sorted(set(_positions(run.paths)))]
+        found: list[object] = [self._place(pos) for pos in sorted(set(positions_in(run.paths)))]
         if run.treated is not None and run.treats:
             found += self._of_treated(run.treated)
         for action in run.actions:
@@ -276,15 +157,3 @@ class TaskKeys:
         if which not in self._known:
             self._known[which] = digest(value())
         return self._known[which]
-
-
-def _positions(value: object) -> Iterator[Pos]:
-    """Every position inside a path set."""
-    if isinstance(value, Pos):
-        yield value
-    elif isinstance(value, tuple):
-        for part in value:
-            yield from _positions(part)
-    elif is_dataclass(value):
-        for one in fields(value):
-            yield from _positions(getattr(value, one.name))

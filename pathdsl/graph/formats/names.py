@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pathdsl.graph.formats.circuit import kind_of
 from pathdsl.graph.model.components import INPUT, LOGITS
 
-__all__ = ["DIRECT", "Hook", "hook_of", "node_of", "parse_edge_text"]
+__all__ = ["DIRECT", "Hook", "hook_of", "node_of", "parse_edge_text", "written_edge"]
 
 # The two parts of `input` in tools that tell them apart.
 TOKENS, POSITIONS = "hook_embed", "hook_pos_embed"
@@ -69,6 +69,15 @@ def parse_edge_text(text: str) -> tuple[str, str, str] | None:
     if sender is None or receiver is None:
         return None
     return sender, receiver, (found[2] or found[3] or "").lower()
+
+
+def written_edge(text: str) -> str:
+    """The edge `a5.h5->a8.h6<v>` as the language writes it, `a5.h5 -[v]-> a8.h6`."""
+    found = parse_edge_text(text)
+    if found is None:
+        return text
+    sender, receiver, slot = found
+    return f"{sender} -[{slot}]-> {receiver}" if slot else f"{sender} -> {receiver}"
 
 
 def hook_of(text: str) -> Hook | None:

@@ -187,6 +187,18 @@ class Layout:
                 masks[-1] |= self.heads_mask & self.below[component.layer + 1]
         return tuple(masks)
 
+    @cached_property
+    def alike(self) -> tuple[int, ...]:
+        """For each component the mask of those that read the same senders into the same inputs."""
+        readers: dict[tuple[int, int, tuple[Slot | None, ...]], int] = {}
+        keys = [
+            (self.layer_of[i], senders, self.slots_of(i))
+            for i, senders in enumerate(self.senders_of)
+        ]
+        for i, key in enumerate(keys):
+            readers[key] = readers.get(key, 0) | 1 << i
+        return tuple(readers[key] for key in keys)
+
     def slots_of(self, index: int) -> tuple[Slot | None, ...]:
         """The inputs of a component: q, k, v of a head; one unnamed input of an MLP or `logits`."""
         return self.components[index].kind.slots

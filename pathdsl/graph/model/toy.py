@@ -105,7 +105,7 @@ FIELDS: Mapping[str, object] = {
     "rotary_base": 10000, "rotary_adjacent_pairs": False, "attention_dir": "causal",
     "attn_scale": -1, "scale_attn_by_inverse_layer_idx": False, "attn_coeff": 1, "windows": None,
     "attn_scores_soft_cap": -1, "output_logits_soft_cap": -1, "qkv_bias": True, "o_bias": True,
-    "mlp_bias": True, "unembed_bias": True,
+    "mlp_bias": True, "unembed_bias": True, "mlp_norm_weights": None,
 }  # fmt: skip
 # Beside them: what says where a model came from, and what `transformers` writes.
 _NOTES = ("converted", "model_type", "tie_word_embeddings", "architectures", "dtype")
@@ -145,7 +145,9 @@ def toy_spec(config: Mapping[str, object]) -> ToySpec:
         n_ctx=read.size("n_ctx"), gated_mlp=gated and not attn_only,
         parallel=read.switch("parallel_attn_mlp"), act_fn=act_fn, norm=norm,
         final_norm=(("RMS" if rms else "LN") + "Pre" * pre) if norm else "",
-        mid_norm=norm == "LN", eps=read.number("eps", least=0.0), positions=positions,
+        mid_norm=(
+            read.switch("mlp_norm_weights") if read.has("mlp_norm_weights") else norm == "LN"
+        ), eps=read.number("eps", least=0.0), positions=positions,
         rotary_dim=rotary_dim, rotary_base=read.number("rotary_base", above=0.0),
         rotary_adjacent_pairs=read.switch("rotary_adjacent_pairs"), causal=causal,
         attn_scale=-1.0 if read("attn_scale") == -1 else read.number("attn_scale", above=0.0),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Literal, assert_never
 
 from pathdsl.graph.model.components import Slot
@@ -228,6 +228,18 @@ def nodes_and_edges(paths: PathSet | Regex) -> Iterator[Nodes | ListedEdge]:
             return
         case unknown:
             assert_never(unknown)
+
+
+def positions_in(value: object) -> Iterator[Pos]:
+    """Every position inside a path set."""
+    if isinstance(value, Pos):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from positions_in(part)
+    elif is_dataclass(value):
+        for one in fields(value):
+            yield from positions_in(getattr(value, one.name))
 
 
 def _same(arrow: Edge) -> Edge:

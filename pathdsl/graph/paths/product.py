@@ -8,7 +8,7 @@ are shared between receivers, so the cost grows with states, not with states tim
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain as concat
 
 from pathdsl.errors import Diagnostic, PlanError
@@ -40,11 +40,14 @@ class Product:
         self.automaton = Automaton(split, self.layout)
         self.max_states, self.moves = max_states, MOVES.most
         self.start: States = frozenset([self.automaton.start])
-        self._counts: dict[tuple[int, States], int] = {}
+        self._counts: dict[tuple[int, States], int] = {}  # by components that read alike
         self._sums: dict[tuple[States, int], int] = {}
         self._next: dict[States, dict[int, States]] = {}
         self._seen: set[States] = set()
         self._edges: frozenset[tuple[int, int, str | None]] | None = None
+        self._read: dict[tuple[int, str | None], int] | None = None
+        self._grouped: dict[States, dict[States, int]] = {}
+        self._chosen: dict[tuple[int, str | None, States], States] = {}
         self._nodes: frozenset[int] | None = None
         self.spent = 0
 
@@ -80,59 +83,71 @@ class Product:
     def own_edges(self) -> frozenset[tuple[int, int, str | None]]:
         """The same with the indices of `layout`."""
         if self._edges is None:
-            self._edges = frozenset(self._find_edges())
+            self._edges = frozenset(
+                (u, v, slot) for (v, slot), senders in self.senders().items() for u in bits(senders)
+            )
         return self._edges
 
-    def _find_edges(self) -> set[tuple[int, int, str | None]]:
-        edges: set[tuple[int, int, str | None]] = set()
-        seen = set()
-        stack = [(self.layout.logits, self.start)]
+    def senders(self) -> Mapping[tuple[int, str | None], int]:
+        """(receiver, slot) to the mask of its senders on some path, by the indices of `layout`.
+
+        A large model has millions of edges: whoever counts them does not name them one by one.
+        """
+        if self._read is None:
+            self._read = self._find_senders()
+        return self._read
+
+    def _find_senders(self) -> dict[tuple[int, str | None], int]:
+        found: dict[tuple[int, str | None], int] = {}
+        tried: dict[States, int] = {}  # senders by what may follow them, and those on a path
+        alive: dict[States, int] = {}
+        spent = self.spent  # what follows repeats steps of the count
+        stack = [(1 << self.layout.logits, self.start)] if self.count() else []
         while stack:
-            v, states = stack.pop()
-            if (v, states) in seen or not self._count(v, states):
-                continue
-            seen.add((v, states))
+            readers, states = stack.pop()  # components that read alike
+            v = next(bits(readers))
             for slot in self.layout.slots_of(v):
-                between = self._between(v, slot, states)
-                for u, after in self._senders(between).items():
-                    if self.layout.senders_of[v] >> u & 1 and self._count(u, after):
-                        edges.add((u, v, slot))
-                        stack.append((u, after))
-        return edges
+                between, read = self._between(v, slot, states), 0
+                for after, those in self._by_what_follows(between).items():
+                    senders = those & self.layout.senders_of[v]
+                    new = senders & ~tried.get(after, 0)
+                    tried[after] = tried.get(after, 0) | new
+                    for like in self._classes(new):
+                        if self._count(next(bits(like)), after):
+                            alive[after] = alive.get(after, 0) | like
+                            stack.append((like, after))
+                    read |= senders & alive.get(after, 0)
+                if read:
+                    for reader in bits(readers):
+                        found[reader, slot] = found.get((reader, slot), 0) | read
+        self.spent = spent
+        return found
+
+    def _classes(self, components: int) -> Iterator[int]:
+        """Components in masks of those that read alike."""
+        while components:
+            like = components & self.layout.alike[next(bits(components))]
+            yield like
+            components &= ~like
+
+    def _by_what_follows(self, between: States) -> dict[States, int]:
+        """The masks of senders by the states that may follow them."""
+        grouped = self._grouped.get(between)
+        if grouped is None:
+            grouped = {}
+            for u, after in self._senders(between).items():
+                grouped[after] = grouped.get(after, 0) | 1 << u
+            self._grouped[between] = grouped
+        return grouped
 
     def own_nodes(self) -> frozenset[int]:
-        """The components on some path, `input` and `logits` with them, by the indices of `layout`.
-
-        They are found without their edges, of which there may be thousands for each.
-        """
+        """Components on some path, `input` and `logits` with them, by the indices of `layout`."""
         if self._nodes is None:
-            if self._edges is not None:
-                self._nodes = frozenset(i for u, v, _ in self._edges for i in (u, v))
-            else:
-                self._nodes = frozenset(self._find_nodes())
+            every, read = 0, self.senders()
+            for senders in read.values():
+                every |= senders
+            self._nodes = frozenset([*bits(every), *(v for v, _ in read)])
         return self._nodes
-
-    def _find_nodes(self) -> set[int]:
-        nodes: set[int] = set()
-        met: dict[States, int] = {}  # senders that were followed from there
-        seen = set()
-        self.count()
-        spent = self.spent  # what follows repeats steps of the count
-        stack = [(self.layout.logits, self.start)]
-        while stack:
-            v, states = stack.pop()
-            if (v, states) in seen or not self._count(v, states):
-                continue
-            seen.add((v, states))
-            nodes.add(v)
-            for slot in self.layout.slots_of(v):
-                between, senders = self._between(v, slot, states), self.layout.senders_of[v]
-                before = met.get(between, 0)
-                met[between] = before | senders
-                after = self._senders(between)
-                stack += [(u, after[u]) for u in bits(senders & ~before)]
-        self.spent = spent
-        return nodes
 
     # ---------------------------------------------------------------------------------------------
 
@@ -140,7 +155,8 @@ class Product:
         self._spend(len(states))
         return frozenset(
             concat.from_iterable(
-                _distance_cases(self.automaton.slot_step(q, v, slot)) for q in states
+                _distance_cases(self.automaton.slot_step(q, v, slot), self.layout.shape.causal)
+                for q in states
             )
         )
 
@@ -181,7 +197,7 @@ class Product:
     def _count(self, v: int, states: States) -> int:
         if v == 0:
             return int(any(self.automaton.accepts(q) for q in states))
-        key = (v, states)
+        key = (self.layout.alike[v], states)
         count = self._counts.get(key)
         if count is None:
             if states not in self._seen:
@@ -231,12 +247,12 @@ class Product:
                     yield from self._walk(u, after[u], (arrow, self.layout.label(v), *tail))
 
 
-def _distance_cases(step: SlotStep) -> set[int]:
+def _distance_cases(step: SlotStep, causal: bool) -> set[int]:
     """Between-states over all distances, by the boundaries of the relations that occur."""
     distances = {0}
     for relation, _ in step.related:
-        distances |= {relation.least, relation.most + 1, max(relation.least - 1, 0)}
-    return {step.at(d) for d in distances}
+        distances |= {relation.least, relation.most + 1, relation.least - 1}
+    return {step.at(d) for d in distances if d >= 0 or not causal}
 
 
 def _guard_cases(part: SenderClass) -> set[int]:
@@ -246,10 +262,11 @@ def _guard_cases(part: SenderClass) -> set[int]:
         choices = [set(atoms), set(), *({a} for a in atoms)]
     else:
         choices = [{a for i, a in enumerate(atoms) if c >> i & 1} for c in range(1 << len(atoms))]
-    return {_outcome(part.free, part.guarded, chosen) for chosen in choices}
+    return {outcome(part.free, part.guarded, chosen) for chosen in choices}
 
 
-def _outcome(free: int, guarded: tuple[tuple[Guards, int], ...], held: set[Pos]) -> int:
+def outcome(free: int, guarded: tuple[tuple[Guards, int], ...], held: set[Pos]) -> int:
+    """The state that follows for senders that stand at the positions `held`."""
     for guards, bit in guarded:
         if all(pos in held for pos in guards):
             free |= bit

@@ -130,7 +130,7 @@ def relation_text(relation: Rel | None) -> str:
         case Rel(least=0, most=most):
             return f": window({most + 1})"
         case Rel(least=least):
-            return f": offset(-{least})"
+            return f": offset({-least:+d})"
 
 
 def places_of(nodes: Iterable[Nodes], layout: Layout) -> Iterator[NodeUnit]:

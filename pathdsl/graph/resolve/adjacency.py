@@ -88,6 +88,7 @@ class _Checker:
         self.places = places
         self.program = places.program
         self.layout = places.layout
+        self.causal = places.layout.shape.causal
         self.bindings = bindings
         self.faults: list[Diagnostic] = []
 
@@ -186,7 +187,7 @@ class _Checker:
         self, senders: list[End], arrow: ast.Arrow, receivers: list[End]
     ) -> Diagnostic | None:
         """None when some sender is read by some receiver; else the fault to show."""
-        labels = labels_of(arrow)
+        labels = labels_of(arrow, causal=self.causal)
         if labels and not any(r.place.mask & self.layout.heads_mask for r in receivers):
             return self.no_slots(senders, receivers)
         step = Step(labels=labels, reach=arrow.reach, layout=self.layout)
@@ -201,7 +202,11 @@ class _Checker:
         if misplaced:
             return self.misplaced(*misplaced, arrow)
         moved = labels is None or any(slot != "q" for slot, _ in labels)
-        if moved and all(is_after(s.place.at, r.place.at) for s in senders for r in receivers):
+        if (
+            self.causal
+            and moved
+            and all(is_after(s.place.at, r.place.at) for s in senders for r in receivers)
+        ):
             return self.misplaced(senders[0], receivers[0], "PD203", arrow)
         return self.wrong_layers(senders, arrow, receivers)
 
@@ -220,7 +225,8 @@ class _Checker:
                 if not s.place.mask & below:
                     continue
                 apart = distance(s.place.at, mark.at)
-                if apart is not None and (apart < 0 or (apart and not into.arrow.reach)):
+                back = apart is not None and apart < 0 and self.causal
+                if back or (apart and not into.arrow.reach):
                     fault = self.diagnostic(
                         "PD202", "an edge crosses a residual mark at its sender's position",
                         into.target, label=f"marked at {mark.at}",
@@ -314,7 +320,8 @@ class _Checker:
         return ""
 
     def pairs_possible(self, senders: list[End], arrow: ast.Arrow, receivers: list[End]) -> bool:
-        step = Step(labels=labels_of(arrow), reach=arrow.reach, layout=self.layout)
+        labels = labels_of(arrow, causal=self.causal)
+        step = Step(labels=labels, reach=arrow.reach, layout=self.layout)
         return any(place_fault(step, s.place, r.place) == "" for s in senders for r in receivers)
 
     def misplaced(self, sender: End, receiver: End, code: str, arrow: ast.Arrow) -> Diagnostic:
@@ -337,7 +344,7 @@ class _Checker:
                 )  # fmt: skip
             case "PD204":
                 return self.diagnostic(
-                    code, "this model's attention window does not reach so far back",
+                    code, "this model's attention window does not reach so far",
                     receiver.node, label=f"stands at {to} and cannot see {at}", labels=labels,
                     help=f"write `{a} ~> {b}` to go there in several steps",
                 )  # fmt: skip

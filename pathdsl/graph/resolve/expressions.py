@@ -150,13 +150,16 @@ class Expressions:
                         help="write each edge with `->`, or use a path instead of `edges { … }`",
                     )
                 receivers = self._listed_nodes(step.target, bindings)
-                added = self._pairs(senders, labels_of(step.arrow), receivers)
+                added = self._pairs(senders, self._labels(step.arrow), receivers)
                 if not added:
                     raise no_edge(self.places, chain, step, senders, receivers)
                 listed += added
                 senders = receivers
             check_chain(self.places, chain, bindings)
         return Listed(edges=tuple(dict.fromkeys(listed)))
+
+    def _labels(self, arrow: ast.Arrow) -> Labels:
+        return labels_of(arrow, causal=self.layout.shape.causal)
 
     def _listed_nodes(self, expr: ast.PathExpr, bindings: Bindings) -> tuple[Nodes, ...]:
         while isinstance(expr, ast.Group):

@@ -276,7 +276,7 @@ class Places:
                     Nodes(mask=1 << layout.head(i, j), at=at, named=True)
                     for i in indices(layer, shape.n_layers, "layer", ref)
                     for g in self._kv_groups(group, i, ref)
-                    for j in shape.heads_of_group(g)
+                    for j in shape.heads_of_group(g, i)
                 )
             case ast.MlpRef(layer=layer):
                 if not shape.has_mlp:
@@ -338,7 +338,7 @@ class Places:
 
     def _kv_groups(self, which: ast.Indices, layer: int, ref: ast.KvRef) -> tuple[int, ...]:
         """The key/value groups meant in one layer, in the author's order."""
-        count = self.layout.shape.n_groups
+        count = self.layout.shape.groups_of(layer)
         high = max((high for _, high in which.ranges), default=0)
         if high >= count:
             range_ = f"kv0 to kv{count - 1}" if count > 1 else "kv0"
@@ -365,6 +365,14 @@ class Places:
                 help="name the whole MLP, `m5`",
             )
         layers = indices(ref.layer, shape.n_layers, "layer", ref)
+        if routed := [i for i in layers if shape.routes(i)]:
+            raise fault(
+                "PD256",
+                f"`m{routed[0]}` is a mixture of experts, whose neurons are no nodes",
+                ref,
+                label="a router weights what these neurons write",
+                help=f"name the whole MLP, `m{routed[0]}`",
+            )
         neurons = indices(ref.neuron, shape.d_mlp, "neuron", ref)
         runs: list[list[int]] = []  # neighbours are one place: their order is that of the mask
         for j in neurons:

@@ -1,7 +1,7 @@
 """What the spelling of two positions says about how they stand to each other.
 
 Edges keep their position; keys and values read where the sender stands, never later than the head
-(docs/language.md, Edges).
+where attention is causal (docs/language.md, Edges).
 
     distance(S1, S1+1)   1
     is_after(END, S2)    True: nothing stands behind END
@@ -99,7 +99,7 @@ def _position_fault(step: Step, sender: Nodes, to: Pos | None, v: int) -> str:
     component = layout.components[v]
     if component.kind is LOGITS or sender.at is None or to is None:
         return ""
-    if is_after(sender.at, to):
+    if layout.shape.causal and is_after(sender.at, to):
         moves = component.kind is HEAD and (
             step.labels is None or any(slot != "q" for slot, _ in step.labels)
         )
@@ -114,14 +114,13 @@ def _position_fault(step: Step, sender: Nodes, to: Pos | None, v: int) -> str:
     if component.kind is not HEAD:
         return "PD202" if apart else ""
     labels = step.labels or (("q", None), ("k", None), ("v", None))
-    window = layout.shape.window(component.layer)
     worst = ""
     for slot, relation in labels:
         if slot == "q":
             code = "PD202" if apart else ""
         elif apart is not None and relation is not None and not relation.holds(apart):
             code = "PD213"
-        elif apart is not None and window is not None and apart >= window:
+        elif apart is not None and not layout.shape.sees(component.layer, apart):
             code = "PD204"
         else:
             code = ""

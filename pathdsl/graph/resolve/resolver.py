@@ -22,6 +22,7 @@ from pathdsl.graph.files.eap import edge_name, listed
 from pathdsl.graph.files.ranking import Ranking
 from pathdsl.graph.model.components import NEURON, Layout
 from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.paths.examples import examples
 from pathdsl.graph.paths.neurons import intersect, mask_of, told_apart
 from pathdsl.graph.paths.pathset import (
     NONE,
@@ -287,7 +288,7 @@ class Resolver:
             n_edges=len(edges),
             n_paths=product.count(),
             n_states=product.n_states(),
-            examples=tuple(product.examples(limit)) if product.count() else (),
+            examples=examples(product, paths, limit),
         )
 
     # ---------------------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ class SubPaths:
     def _arrow(self, arrow: ast.Arrow, pending: tuple[ast.Hop, tuple[Mark, ...]] | None) -> Regex:
         middle = Nodes(mask=self.layout.any_mask)
         before = Star(inner=cat(ANY_EDGE, middle))
-        last = Edge(labels=labels_of(arrow))
+        last = Edge(labels=labels_of(arrow, causal=self.layout.shape.causal))
         if pending is None:
             return cat(before, last) if arrow.reach else last
         hop, marks = pending

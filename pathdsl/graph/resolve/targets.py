@@ -81,6 +81,16 @@ def targets_of(places: Places, action: ast.Action) -> tuple[Target, ...]:
                 "PD230", f"`{action.verb}` acts inside heads, and `{target}` is none", action.node,
                 label="not a head",
             )  # fmt: skip
+        if places.layout.shape.rescaled and (
+            of_node or (action.verb == "add" and _names_vector(action))
+        ):
+            raise fault(
+                "PD230",
+                "each layer of this model multiplies the stream by a number (`layer_scalar`), so "
+                "that a vector, or a value of another layer, is not the same here",
+                action.node, label="of another scale",
+                help="set it to a treated value of its own, or scale it",
+            )  # fmt: skip
         if of_node:
             _vet_node(target, node_target(places, node), action)  # type: ignore[arg-type]
         if action.verb == "add" and not target.wide and _names_vector(action):

@@ -152,8 +152,24 @@ class InterveneDecl(Node):
 
 
 @record
+class Emergence(Node):
+    """`emerges(…) <= 64000` around the condition of a claim: by which step it holds for good.
+
+    `relation` is as it reads with `emerges` on the left, `call` the span of that call.
+    """
+
+    relation: Literal["<", "<=", ">", ">=", "~="]
+    step: Expr
+    call: Span = field(compare=False, repr=False)
+
+
+@record
 class ClaimDecl(Node):
-    """`claim NAME [for v in SET]: A REL B [within D] [at C% confidence] [by M] [expect V]`."""
+    """`claim NAME [for v in SET]: A REL B [within D] [at C% confidence] [by M] [expect V]`.
+
+    Of `claim NAME: emerges(A REL B) <= STEP` `left`, `relation` and `right` are the condition,
+    judged at each revision of a series, and `emerges` is what is claimed of the steps.
+    """
 
     name: Name
     loop: Loop | None
@@ -165,6 +181,7 @@ class ClaimDecl(Node):
     methods: tuple[Call, ...] = ()
     expect: Literal["supported", "refuted"] = "supported"
     text: str = ""
+    emerges: Emergence | None = None
 
 
 Statement = (

@@ -154,6 +154,15 @@ class OverMembers(Node):
 
 
 @record
+class Compared(Node):
+    """`faithfulness(P) >= 80%` between the brackets of a call: the condition of `emerges`."""
+
+    left: Expr
+    relation: Literal["<", "<=", ">", ">=", "~="]
+    right: Expr
+
+
+@record
 class Unary(Node):
     """`-x`."""
 
@@ -179,5 +188,5 @@ class Bracket(Node):
 Run = PlainRun | PathRun
 Expr = (
     Number | String | Bool | ListValue | MapValue | Call | AttentionArgs | Run | Score
-    | OverMembers | Subscript | Unary | Binary | Bracket | Position | Windows | PathExpr
+    | OverMembers | Compared | Subscript | Unary | Binary | Bracket | Position | Windows | PathExpr
 )  # fmt: skip

@@ -129,6 +129,8 @@ def wrong(parameter: Parameter, value: ast.Node, wanted: str = "") -> Diagnostic
 def _repair(parameter: Parameter, value: ast.Node) -> str:
     """What was meant by another tool's word, or by an answer in the place of its column."""
     match value:
+        case ast.Name(name=name) if parameter.kind is Kind.TEXT:
+            return f'`"{name}"`: a text stands in quotes'
         case ast.Name(name=name):
             return elsewhere(name)
         case ast.String() if parameter.name == "answer":
@@ -310,12 +312,15 @@ def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
                     yield across(scope.program, value)
                     return
                 known = (*columns.prompts, *TREATED)
+                repair = suggestion(name, known, value.span, _known(columns.prompts))
+                if repair["help"].startswith(("`reference`", "`treated`")):  # runs, and no values
+                    repair = {"help": _known(columns.prompts), "fix": None}
                 yield fault(
                     "PD301",
                     f"the data have no prompt column `{name}`",
                     value.span,
                     "neither a prompt column nor a kind of treated value",
-                    **suggestion(name, known, value.span, _known(columns.prompts)),
+                    **repair,
                 )
         case ast.Call(name=name) if name in TREATED:
             yield from check_arguments(scope, TREATED[name], value.arguments, value.span)
@@ -330,6 +335,7 @@ def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
                 "`treated` takes a paired column, `zero`, `mean(…)`, `noise(…)` or `resample(…)`",
                 value.span,
                 "something else",
+                help="`zero`" if literal(value) == 0 else "",
             )
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import VALUES, check_arguments, check_value, unknown_word, wrong
+from pathdsl.lang.check.emergence import is_misplaced, misplaced
 from pathdsl.lang.check.loops import check_indices, check_loop, example_of, of_each
 from pathdsl.lang.check.measures import check_measured_nodes
 from pathdsl.lang.check.nodes import NODES, check_nodes, check_position, one_place
@@ -21,6 +22,7 @@ from pathdsl.lang.check.paths import PATHS, check_path
 from pathdsl.lang.check.scope import (
     Check,
     Faults,
+    Repair,
     Scope,
     fault,
     listed,
@@ -30,7 +32,8 @@ from pathdsl.lang.check.scope import (
 )
 from pathdsl.lang.check.scores import check_score, needs_treated
 from pathdsl.lang.loops import combinations, nodes_alone, substituted
-from pathdsl.lang.serving import choose_task, columns_of, serving
+from pathdsl.lang.serving import choose_task, columns_of, fields_of, serving
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.lang.signatures.calls import (
     AVERAGING,
     MEASURES,
@@ -77,7 +80,19 @@ def _run(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     if isinstance(value, ast.PlainRun | ast.PathRun):
         yield from check_run(scope, value)
     else:
-        yield wrong(parameter, value, "`reference`, `treated`, `treat(P)` or `keep(P)`")
+        told = wrong(parameter, value, "`reference`, `treated`, `treat(P)` or `keep(P)`")
+        yield replace(told, help=_run_of_column(scope, value) or told.help)
+
+
+def _run_of_column(scope: Scope, value: ast.Node) -> str:
+    """The run that a prompt column is read in, where it stands in the place of one."""
+    fields = fields_of(scope.program, scope.task) if scope.task is not None else {}
+    for name in ("reference", "treated"):
+        written = fields[name].value if name in fields else None
+        if isinstance(written, ast.Name) and isinstance(value, ast.Name):
+            if written.name == value.name:
+                return f"`{name}`: the run on the prompts of `{value.name}`"
+    return ""
 
 
 CHECKS: Mapping[Kind, Check] = {**VALUES, **NODES, **PATHS, Kind.RUN: _run}
@@ -234,6 +249,8 @@ def check_quantity(scope: Scope, value: ast.Node) -> Faults:
                 )
         case ast.Score():
             yield from check_score(scope, value)
+        case _ if is_misplaced(scope, value):
+            yield from misplaced(value)
         case ast.Call() if (over := over_of(value, scope.program.kind)) is not None:
             yield from _over(scope, value, *over)
         case ast.Call() if is_correlation(value, scope.program.kind):
@@ -403,6 +420,13 @@ def _let(scope: Scope, name: ast.Name) -> Faults:
         )
 
 
+def _called(call: ast.Call) -> Repair | None:
+    """The repair for a word of the language that is called, and is no function."""
+    help = {name: f"`attribution(a5.h5 -> a9.h9, by: {name})`" for name in ATTRIBUTIONS}
+    help["average"] = "`mean(LD(reference))`: a mean over prompts"
+    return {"help": help[call.name], "fix": None} if call.name in help else None
+
+
 def _metric_run(scope: Scope, call: ast.Call) -> Faults:
     program = scope.program
     metric = program.metrics.get(call.name)
@@ -435,17 +459,20 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
                 f"no metric or statistic is named `{call.name}`",
                 call.name_span,
                 "not declared in this file or in one that it uses",
-                **suggestion(
-                    call.name,
-                    [
-                        *program.metrics,
-                        *STATISTICS,
-                        *P_VALUES,
-                        *OVER_MEMBERS,
-                        CORRELATION.name,
-                        *SCORES,
-                    ],
-                    call.name_span,
+                **(
+                    _called(call)
+                    or suggestion(
+                        call.name,
+                        [
+                            *program.metrics,
+                            *STATISTICS,
+                            *P_VALUES,
+                            *OVER_MEMBERS,
+                            CORRELATION.name,
+                            *SCORES,
+                        ],
+                        call.name_span,
+                    )
                 ),
             )
         return

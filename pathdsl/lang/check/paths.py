@@ -231,14 +231,6 @@ def _arrow(hop: ast.Hop) -> Faults:
                 "at least 1 position",
                 help="`window(1)` is the head's own position, as `same` is",
             )
-        if relation.kind == "offset" and (relation.size is None or relation.size > 0):
-            yield fault(
-                "PD116",
-                f"`offset({relation.size})` lies after the head, and attention looks back",
-                relation.span,
-                "wanted 0 or a negative number",
-                help=f"`offset(-{relation.size})` is {relation.size} before",
-            )
 
 
 def _without_slots(target: ast.Node) -> tuple[ast.Node, str] | None:

@@ -138,7 +138,8 @@ def suggestion(name: str, known: Iterable[str], span: Span, otherwise: str = "")
     `span` begins with the misspelt name; `otherwise`: what is said where there are many words.
     """
     names = list(dict.fromkeys(known))
-    for right in nearest(name, names):
+    # A word of another tool is meant unless it is a slip of a letter or two.
+    for right in nearest(name, names, cutoff=0.8 if elsewhere(name) else 0.6):
         place = replace(span, end=span.start + len(name))
         fix = Fix(span=place, was=name, text=right)
         return {"help": f"did you mean `{right}`?", "fix": fix}
@@ -184,8 +185,24 @@ def unknown(
         f"no {' or '.join(kinds)} is named `{name.name}`",
         name.span,
         "not declared in this file or in one that it uses",
-        **suggestion(name.name, candidates, name.span),
+        **(_slot_on_arrow(program, name) or suggestion(name.name, candidates, name.span)),
     )
+
+
+def _slot_on_arrow(program: Program, name: ast.Name) -> Repair | None:
+    """The repair of `a0.h0 -q-> a3.h1`, which takes away the paths from a set named `q`."""
+    source = program.sources.get(name.span.path)
+    if name.name not in ("q", "k", "v") or source is None:
+        return None
+    start, end = name.span.start - 1, name.span.end + 2
+    if source.text[start:end] != f"-{name.name}->":
+        return None
+    fix = Fix(
+        span=replace(name.span, start=start, end=end),
+        was=f"-{name.name}->",
+        text=f"-[{name.name}]->",
+    )
+    return {"help": f"`{fix.text}`: the input of a head stands in brackets", "fix": fix}
 
 
 def check_file_named(scope: Scope, written: str, span: Span) -> Faults:

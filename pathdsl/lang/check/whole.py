@@ -23,6 +23,7 @@ from pathdsl.errors import Diagnostic, Fix
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments, check_value, unknown_word
 from pathdsl.lang.check.blocks import check_circuit, check_model, check_task, check_whole
+from pathdsl.lang.check.emergence import check_emergence
 from pathdsl.lang.check.expressions import CHECKS, check_metric, check_quantity
 from pathdsl.lang.check.interventions import check_action, check_rings
 from pathdsl.lang.check.loops import check_loop, of_each
@@ -122,6 +123,7 @@ def _looped(scope: Scope, declaration: Looped) -> Faults:
 
 def _claim(scope: Scope, claim: ast.ClaimDecl) -> Faults:
     yield from _looped(scope, claim)
+    yield from check_emergence(scope, claim)
     if claim.confidence is not None:
         yield from _confidence(scope, claim.confidence)
     yield from _methods(scope, claim.methods)

@@ -166,6 +166,8 @@ def _spaced(bits: list[Bit], token: Token, rule: str) -> bool:
         return False
     if before.text == "-" and before.rule in ("negative", "signed"):
         return False
+    if before.text == "+" and before.rule == "relation":
+        return False
     if token == "(":
         return rule not in _CALLS
     if token == "[":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from pathdsl.errors import Diagnostic
+from pathdsl.errors import Diagnostic, Fix, Span
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, warning
 from pathdsl.lang.loops import loops_of
@@ -21,7 +21,7 @@ from pathdsl.lang.method.metrics import check_averages, check_metrics
 from pathdsl.lang.method.readings import check_readings
 from pathdsl.lang.method.said import check_confidence, check_hypothesis
 from pathdsl.lang.method.treated import check_grain, check_treated
-from pathdsl.lang.needs import FIRST, release, wanted
+from pathdsl.lang.needs import FIRST, field_put, release, wanted
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import LANGUAGE_VERSION, LOADERS, literal
 from pathdsl.lang.walk import walk
@@ -73,6 +73,7 @@ def _version(program: Program) -> Faults:
             circuit.name.span,
             "has no `language`",
             help=f"`language = {LANGUAGE_VERSION}`",
+            fix=_field(program, circuit, f"language = {LANGUAGE_VERSION}"),
         )
 
 
@@ -82,7 +83,8 @@ def _needs(program: Program) -> Faults:
     if newest is None or circuit is None:
         return
     form, node = newest
-    given = next((literal(f.value) for f in circuit.fields if f.name == "needs"), FIRST)
+    needs = next((f for f in circuit.fields if f.name == "needs"), None)
+    given = FIRST if needs is None else literal(needs.value)
     enough, since = release(str(given)), release(form.since)
     if enough is not None and since is not None and enough < since:
         yield warning(
@@ -92,7 +94,23 @@ def _needs(program: Program) -> Faults:
             node.span,
             "an older one cannot read this",
             help=f'`needs = "{form.since}"`',
+            fix=_field(program, circuit, f'needs = "{form.since}"', needs),
         )
+
+
+def _field(
+    program: Program, circuit: ast.CircuitDecl, text: str, instead: ast.Field | None = None
+) -> Fix | None:
+    """The repair that puts a field into the block of a circuit, or in the place of one."""
+    source = program.sources.get(circuit.span.path)
+    if source is None:
+        return None
+    if instead is not None:
+        span = instead.span
+        return Fix(span=span, was=source.text[span.start : span.end], text=text)
+    at, put = field_put(source.text, circuit, text)
+    span = Span(path=circuit.span.path, start=at, end=at)
+    return Fix(span=span, was="", text=put)
 
 
 def _revisions(program: Program) -> Faults:

@@ -6,6 +6,7 @@ from pathdsl.lang.rules.page import Example, Page
 from pathdsl.lang.rules.pd2_files import FILE_PAGES
 from pathdsl.lang.rules.pd2_interventions import INTERVENTION_PAGES
 from pathdsl.lang.rules.pd2_prompts import PROMPT_PAGES
+from pathdsl.lang.rules.pd2_structures import STRUCTURE_PAGES
 from pathdsl.lang.rules.pd3_models import OF_GRAPHS
 from pathdsl.lang.rules.sample import HEAD, sample, whole
 
@@ -49,6 +50,7 @@ PAGES: tuple[Page, ...] = (
     *PROMPT_PAGES,
     *INTERVENTION_PAGES,
     *OF_GRAPHS,
+    *STRUCTURE_PAGES,
     Page(
         code="PD201",
         name="layer-goes-back",
@@ -73,11 +75,12 @@ PAGES: tuple[Page, ...] = (
     Page(
         code="PD203",
         name="position-travels-back",
-        summary="The sender stands after the receiver.",
+        summary="The sender stands after the receiver, in a model whose heads look back alone.",
         why=(
-            "Attention reads from its own position and earlier ones. `END`, the last token, stands "
-            "after every other named position, so nothing travels from `END` to another name. A "
-            "name that marks the last token itself is written `END`."
+            "Causal attention reads from its own position and earlier ones. `END`, the last token, "
+            "stands after every other named position, so nothing travels from `END` to another "
+            "name, and `offset(+2)` reads nothing. A name that marks the last token itself is "
+            "written `END`. Heads of an encoder see both ways, and this is not said of them."
         ),
         repair="Turn the arrow round, or name an earlier position for the sender.",
         failing=_use("a0.h0@END -[v]-> a1.h0@S2"),
@@ -151,6 +154,28 @@ PAGES: tuple[Page, ...] = (
         repair="Name the whole MLP, or use a model without that norm.",
         failing=_in_gemma("through(m2.n17)"),
         passing=_in_gemma("through(m2)"),
+    ),
+    Page(
+        code="PD256",
+        name="part-of-a-mixture",
+        summary="An expert of a mixture, or a neuron inside of one, is named.",
+        why="In Mixtral, OLMoE or GPT-OSS a router gives each token a few of many experts, "
+        "and weights what they write. Router and experts read the same stream, and the weights of "
+        "all change with it, so the mixture is one node: `m5`. What an expert does alone is asked "
+        "with `routing = frozen`, which holds experts and weights, against `recompute`.",
+        repair="Name the whole MLP.",
+        failing=_use("through(m2.e3)"),
+        passing=_use("through(m2)"),
+    ),
+    Page(
+        code="PD257",
+        name="nothing-to-route",
+        summary="A task has `routing = frozen`, and its model has no mixture of experts.",
+        why="Only a router chooses experts. On other models the field would say that something is "
+        "held which is not there.",
+        repair="Leave `routing` out.",
+        failing=whole(HEAD.replace("}\n\nmetric", "  routing   = frozen\n}\n\nmetric")),
+        passing=whole(HEAD),
     ),
     Page(
         code="PD213",

@@ -53,8 +53,7 @@ PAGES: tuple[Page, ...] = (
     Page(
         code="PD383",
         name="answer-of-no-token",
-        summary="An answer is a text or several tokens, or a copy is looked for, and the model's "
-        "logits are not those of its tokens.",
+        summary="The logit of a token is asked for, and the model's logits are of something else.",
         why="A classifier has a logit for each class, and a model of modular addition one for each "
         "sum (`d_vocab_out`). Which of them a text means, the tokenizer does not know.",
         repair="Give answers as numbers of logits, counted from 0.",

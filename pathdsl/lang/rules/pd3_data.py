@@ -339,6 +339,17 @@ _TREATED: tuple[Page, ...] = (
         passing=_PASSING,
     ),
     Page(
+        code="PD363",
+        name="answer-is-wrong-answer",
+        summary="Two answers that a metric takes apart are the same token.",
+        why="`logit(io) - logit(s)` is 0 where both columns hold the same token, in every run: the "
+        "row dilutes every effect. It is an error where all rows are so, since every effect is 0 "
+        "then, and every ratio undefined.",
+        repair="Give the wrong answer in a column of its own, and leave out rows that have none.",
+        failing=example(rows_text({"s": " Mary"})),
+        passing=example(rows_text({})),
+    ),
+    Page(
         code="PD341",
         name="group-of-one",
         summary="A row is alone in the group over which the mean is taken.",

@@ -1,6 +1,8 @@
-"""Pages PD420 to PD435: quantities and scores that have no value, seen when they are evaluated."""
+"""Pages PD420 to PD438: quantities and scores that have no value, seen when they are evaluated."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from pathdsl.lang.rules.page import Example, Page
 from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL
@@ -18,6 +20,11 @@ def _example(*lines: str, take: int = 40) -> Example:
     )
     text = CIRCUIT + MODEL + task + METRIC + "\n" + "".join(f"{line}\n" for line in lines)
     return Example(text=text, command="check")
+
+
+def _emergence(condition: str) -> Example:
+    example = _example(f"claim c: emerges({condition}) <= 500 at 95% confidence")
+    return replace(example, command="lint")
 
 
 _LATE = "group late @END = { a2.h0, a3.h1 }"
@@ -206,5 +213,26 @@ PAGES: tuple[Page, ...] = (
         repair="Ask for `select: greedy` or another of the three; the report of `pathdsl discover "
         "--select ilp` has the stability of its circuit by fewer resamples.",
         shown_by="tests/score/test_stability.py::test_selections_that_are_not_repeated",
+    ),
+    Page(
+        code="PD437",
+        name="emergence-of-p-value",
+        summary="`emerges` is asked of a p-value.",
+        why="The steps of a series are judged together, by intervals that all hold at once. A "
+        "p-value has no interval, and of many one is small by chance.",
+        repair="A condition on the quantity itself: `emerges(mean(LD(reference)) > 0) <= 64000`.",
+        failing=_emergence("sign_test(LD(reference)) <= 5%"),
+        passing=_emergence("mean(LD(reference)) > 0"),
+    ),
+    Page(
+        code="PD438",
+        name="which-revisions",
+        summary="A claim of `emerges` is judged without revisions.",
+        why="It says from which training step a condition holds, and one check is of one model.",
+        repair="Give the checkpoints, `pathdsl check FILE --revisions step0..step143000:1000`, or "
+        "judge the other claims, `--only NAME`. `lock`, `robustness` and `diff` are of one model "
+        "and judge no such claim.",
+        failing=_example("claim c: emerges(mean(LD(reference)) > 0) <= 500 at 95% confidence"),
+        passing=_example("claim c: mean(LD(reference)) > 0 at 95% confidence"),
     ),
 )

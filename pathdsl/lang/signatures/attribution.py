@@ -26,7 +26,8 @@ class AttributionRecord:
     `softmax`: whether it takes a treated key or query through the softmax by a formula of its own.
     `effect`: whether a score is what treating the unit does to the metric; else it describes the
     reference run alone, and is a share. `readers`: whether the position of who reads a key or value
-    counts, beside that of the token that is read. `source`: where it is defined.
+    counts, beside that of the token that is read. `through`: whether it has a rule of its own for
+    activations, in the place of their derivative. `source`: where it is defined.
     """
 
     name: str
@@ -44,6 +45,7 @@ class AttributionRecord:
     softmax: bool
     effect: bool
     readers: bool
+    through: bool
     source: str
 
     @property
@@ -64,58 +66,66 @@ ATTRIBUTIONS = {
             name="exact", nodes=True, marks=True, edges=True,
             steps=0, rules=(),
             at_reference=False, treated_runs=False, least_layers=1, linear=True, signed=True,
-            exact=True, softmax=False, effect=True, readers=True, source="each patched alone",
+            exact=True, softmax=False, effect=True, readers=True, through=False,
+            source="each patched alone",
         ),
         AttributionRecord(
             name="atp", nodes=True, marks=True, edges=False,
             steps=0, rules=(),
             at_reference=True, treated_runs=False, least_layers=1, linear=True, signed=True,
-            exact=False, softmax=False, effect=True, readers=False, source=f"{_KRAMAR}, section 2",
+            exact=False, softmax=False, effect=True, readers=False, through=False,
+            source=f"{_KRAMAR}, section 2",
         ),
         AttributionRecord(
             name="atp_qk", nodes=True, marks=False, edges=False,
             steps=0, rules=(),
             at_reference=True, treated_runs=False, least_layers=1, linear=True, signed=True,
             exact=False, softmax=True, effect=True,
-            readers=False, source=f"{_KRAMAR}, section 3.1.1",
+            readers=False, through=False,
+            source=f"{_KRAMAR}, section 3.1.1",
         ),
         AttributionRecord(
             name="atp_star", nodes=True, marks=False, edges=False,
             steps=0, rules=(),
             at_reference=True, treated_runs=False, least_layers=2, linear=False, signed=False,
             exact=False, softmax=True, effect=True,
-            readers=False, source=f"{_KRAMAR}, section 3.1.2",
+            readers=False, through=False,
+            source=f"{_KRAMAR}, section 3.1.2",
         ),
         AttributionRecord(
             name="eap", nodes=False, marks=False, edges=True,
             steps=0, rules=(),
             at_reference=True, treated_runs=False, least_layers=1, linear=True, signed=True,
             exact=False, softmax=False, effect=True,
-            readers=False, source="Syed et al. 2023 (arXiv:2310.10348)",
+            readers=False, through=False,
+            source="Syed et al. 2023 (arXiv:2310.10348)",
         ),
         AttributionRecord(
             name="eap_ig", nodes=False, marks=False, edges=True,
             steps=5, rules=("right", "left"),
             at_reference=False, treated_runs=True, least_layers=1, linear=True, signed=True,
-            exact=False, softmax=False, effect=True, readers=False, source=_HANNA,
+            exact=False, softmax=False, effect=True, readers=False, through=False,
+            source=_HANNA,
         ),
         AttributionRecord(
             name="eap_ig_activations", nodes=False, marks=False, edges=True,
             steps=5, rules=("right", "left"),
             at_reference=False, treated_runs=False, least_layers=1, linear=True, signed=True,
-            exact=False, softmax=False, effect=True, readers=False, source=_HANNA,
+            exact=False, softmax=False, effect=True, readers=False, through=False,
+            source=_HANNA,
         ),
         AttributionRecord(
             name="clean_corrupted", nodes=False, marks=False, edges=True,
             steps=0, rules=(),
             at_reference=False, treated_runs=True, least_layers=1, linear=True, signed=True,
-            exact=False, softmax=False, effect=True, readers=False, source=_HANNA,
+            exact=False, softmax=False, effect=True, readers=False, through=False,
+            source=_HANNA,
         ),
         AttributionRecord(
             name="relp", nodes=True, marks=True, edges=True,
             steps=0, rules=(),
             at_reference=True, treated_runs=False, least_layers=1, linear=True, signed=True,
-            exact=False, softmax=False, effect=True, readers=False,
+            exact=False, softmax=False, effect=True, readers=False, through=True,
             source="Rezaei Jafari et al. 2025 (arXiv:2508.21258)",
         ),
         AttributionRecord(
@@ -123,27 +133,28 @@ ATTRIBUTIONS = {
             steps=0, rules=(),
             at_reference=True, treated_runs=False, least_layers=1, linear=True, signed=True,
             exact=False, softmax=False, effect=True,
-            readers=False, source="Edin et al. 2025 (arXiv:2505.17630)",
+            readers=False, through=False,
+            source="Edin et al. 2025 (arXiv:2505.17630)",
         ),
         AttributionRecord(
             name="eap_gp", nodes=False, marks=False, edges=True,
             steps=5, rules=("left", "right"),
             at_reference=False, treated_runs=True, least_layers=1, linear=True, signed=True,
-            exact=False, softmax=False, effect=True, readers=False,
+            exact=False, softmax=False, effect=True, readers=False, through=False,
             source="Zhang et al. 2025 (arXiv:2502.06852)",
         ),
         AttributionRecord(
             name="peap", nodes=False, marks=False, edges=True,
             steps=0, rules=(),
             at_reference=True, treated_runs=False, least_layers=1, linear=True, signed=True,
-            exact=False, softmax=True, effect=True, readers=True,
+            exact=False, softmax=True, effect=True, readers=True, through=False,
             source="Haklay et al. 2025 (arXiv:2502.04577)",
         ),
         AttributionRecord(
             name="ifr", nodes=False, marks=False, edges=True,
             steps=0, rules=(),
             at_reference=True, treated_runs=False, least_layers=1, linear=True, signed=False,
-            exact=False, softmax=False, effect=False, readers=False,
+            exact=False, softmax=False, effect=False, readers=False, through=False,
             source="Ferrando and Voita 2024 (arXiv:2403.00824)",
         ),
     )

@@ -32,7 +32,7 @@ from pathdsl.lang.signatures.kinds import (
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.methods import METHODS
-from pathdsl.lang.signatures.norms import NORM_MODES
+from pathdsl.lang.signatures.norms import NORM_MODES, ROUTINGS
 from pathdsl.lang.signatures.scores import RENAMED, SCORES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
 from pathdsl.lang.signatures.treated import TREATED_KINDS
@@ -84,10 +84,20 @@ TOKENS = ("alone", "continued")
 ANSWERS = ("one_token", "whole")
 
 
-DTYPE = word("dtype", tuple(DTYPES), "float32")
-_TAKE = Parameter(name="take", kind=Kind.INTEGER, least=1)
-_SHA = Parameter(name="sha256", kind=Kind.TEXT)
-_READ_AS = tuple(Parameter(name=name, kind=Kind.COLUMNS) for name in ("ids", "texts"))
+DTYPE = word("dtype", tuple(DTYPES), "float32", means="the type of weights and arithmetic")
+_TAKE = Parameter(
+    name="take",
+    kind=Kind.INTEGER,
+    least=1,
+    means="how many rows are taken: the first ones, or with `seed` drawn",
+)
+_SHA = Parameter(
+    name="sha256", kind=Kind.TEXT, means="the beginning of the file's hash, which it must have"
+)
+_READ_AS = tuple(
+    Parameter(name=name, kind=Kind.COLUMNS, means=f"columns whose cells are {are}")
+    for name, are in (("ids", "token ids"), ("texts", "texts, whatever they look like"))
+)
 
 CIRCUIT_FIELDS = {
     p.name: p
@@ -111,6 +121,7 @@ TASK_FIELDS = {
         Parameter(name="cluster", kind=Kind.LABELS),
         Parameter(name="split_by", kind=Kind.LABEL),
         word("layernorm", tuple(NORM_MODES), "recompute"),
+        word("routing", tuple(ROUTINGS), "recompute"),
         word("average", AVERAGES, "ratio_of_means"),
         Parameter(name="bos", kind=Kind.BOOL),
         word("tokens", TOKENS, "alone"),
@@ -135,7 +146,11 @@ class LoaderRecord(Signature):
 LOADERS = table(
     LoaderRecord(
         name="hf",
-        parameters=(first("id", Kind.TEXT), Parameter(name="revision", kind=Kind.TEXT), DTYPE),
+        parameters=(
+            first("id", Kind.TEXT),
+            Parameter(name="revision", kind=Kind.TEXT, means="the commit of the model on the hub"),
+            DTYPE,
+        ),
         example='hf("openai-community/gpt2", revision: "607a30d783dfa663caf39e06633721c8d4cfcd7e")',
         lies="on the hub",
     ),
@@ -219,7 +234,14 @@ DATA_FILES = table(
         name="dataset",
         parameters=(
             first("path", Kind.TEXT),
-            *(Parameter(name=name, kind=Kind.TEXT) for name in ("split", "revision", "config")),
+            *(
+                Parameter(name=name, kind=Kind.TEXT, means=means)
+                for name, means in (
+                    ("split", "which part of the data set"),
+                    ("revision", "the commit of the data set on the hub"),
+                    ("config", "which configuration of the data set"),
+                )
+            ),
             *_OF_FILE[1:],
         ),
         example='dataset("data/facts", split: "test")',
@@ -236,8 +258,18 @@ CIRCUIT_FILES = table(
         Signature(
             name=name,
             parameters=(
-                Parameter(name="top", kind=Kind.COUNT, least=1),
-                word("rank", ("signed", "absolute"), "absolute"),
+                Parameter(
+                    name="top",
+                    kind=Kind.COUNT,
+                    least=1,
+                    means="how many of the largest scores are taken",
+                ),
+                word(
+                    "rank",
+                    ("signed", "absolute"),
+                    "absolute",
+                    means="whether the sign of a score counts in its order",
+                ),
             ),
             example=f'{name}("circuit.json", top: 200)',
         )
@@ -251,9 +283,24 @@ PATH_SETS = table(
     Signature(
         name="random_edges",
         parameters=(
-            Parameter(name="count", kind=Kind.INTEGER, least=1),
-            Parameter(name="like", kind=Kind.PATHS, default=REQUIRED),
-            word("by", ("classes", "walks"), "classes"),
+            Parameter(
+                name="count",
+                kind=Kind.INTEGER,
+                least=1,
+                means="how many edges; as many as the other set has where it is left out",
+            ),
+            Parameter(
+                name="like",
+                kind=Kind.PATHS,
+                default=REQUIRED,
+                means="the path set that is imitated",
+            ),
+            word(
+                "by",
+                ("classes", "walks"),
+                "classes",
+                means="edges of the same kinds, or on walks as long",
+            ),
             SEED,
         ),
         example="random_edges(count: 40, like: P, seed: 0)",
@@ -262,8 +309,12 @@ PATH_SETS = table(
 RUN_OPTIONS = Signature(
     name="treat",
     parameters=(
-        Parameter(name="scope", kind=Kind.PATHS),
-        Parameter(name="treated", kind=Kind.TREATED),
+        Parameter(name="scope", kind=Kind.PATHS, means="paths outside of it keep the reference"),
+        Parameter(
+            name="treated",
+            kind=Kind.TREATED,
+            means="what treated paths carry, in the place of the task's",
+        ),
     ),
     example="treat(P, scope: S)",
 )

@@ -33,7 +33,7 @@ CORRELATION = Signature(
     parameters=(
         first("x", Kind.EXPRESSION),
         first("y", Kind.EXPRESSION),
-        word("by", tuple(RANKED), REQUIRED),
+        word("by", tuple(RANKED), REQUIRED, means="of values, or of their ranks"),
     ),
     example="correlation(effects, sizes, by: spearman)",
 )

@@ -21,8 +21,15 @@ VECTOR = Signature(
     name="vector",
     parameters=(
         first("path", Kind.TEXT),
-        Parameter(name="key", kind=Kind.TEXT, default=REQUIRED),
-        Parameter(name="scale", kind=Kind.NUMBER, default=1.0),
+        Parameter(
+            name="key", kind=Kind.TEXT, default=REQUIRED, means="the name of the tensor in the file"
+        ),
+        Parameter(
+            name="scale",
+            kind=Kind.NUMBER,
+            default=1.0,
+            means="the factor that the vector is taken times",
+        ),
     ),
     example='vector("v.safetensors", key: "direction", scale: 4.0)',
 )

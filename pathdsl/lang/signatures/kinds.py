@@ -87,7 +87,7 @@ class Parameter:
 
     Leading parameters may be given by place when `by_place`. `choices`: words that it takes, beside
     names of its kind where it has one. `least` and `most` bound numbers, both ends in unless
-    `open_ends`.
+    `open_ends`. `means`: what an option is for, in a few words.
     """
 
     name: str
@@ -98,6 +98,7 @@ class Parameter:
     least: float | None = None
     most: float | None = None
     open_ends: bool = False
+    means: str = ""
 
     @property
     def required(self) -> bool:
@@ -144,12 +145,19 @@ def first(
     return Parameter(name=name, kind=kind, default=default, by_place=True, least=least, most=most)
 
 
-def word(name: str, choices: tuple[str, ...], default: object = None) -> Parameter:
+def word(
+    name: str, choices: tuple[str, ...], default: object = None, *, means: str = ""
+) -> Parameter:
     """A parameter that takes one of a closed list of words."""
-    return Parameter(name=name, kind=Kind.WORD, choices=choices, default=default)
+    return Parameter(name=name, kind=Kind.WORD, choices=choices, default=default, means=means)
 
 
-SEED = Parameter(name="seed", kind=Kind.INTEGER, default=0)
+SEED = Parameter(
+    name="seed",
+    kind=Kind.INTEGER,
+    default=0,
+    means="where draws begin; the same seed gives the same draws",
+)
 
 
 def count_of(asked: int | float, total: int) -> int:

@@ -38,11 +38,28 @@ KNOCKOUTS = table(
         parameters=(
             first("steps", Kind.INTEGER, 10, least=1, most=limits.GREEDY.most),
             SEED,
-            Parameter(name="runs", kind=Kind.INTEGER, default=10, least=1, most=limits.GREEDY.most),
             Parameter(
-                name="sample", kind=Kind.INTEGER, default=10, least=1, most=limits.GREEDY.most
+                name="runs",
+                kind=Kind.INTEGER,
+                default=10,
+                least=1,
+                most=limits.GREEDY.most,
+                means="how many searches there are",
             ),
-            word("by", ("incompleteness", "circuit"), "incompleteness"),
+            Parameter(
+                name="sample",
+                kind=Kind.INTEGER,
+                default=10,
+                least=1,
+                most=limits.GREEDY.most,
+                means="how many units each step looks at",
+            ),
+            word(
+                "by",
+                ("incompleteness", "circuit"),
+                "incompleteness",
+                means="what a step makes as large as it can",
+            ),
         ),
         example="greedy(10, seed: 0)",
         searches=True,

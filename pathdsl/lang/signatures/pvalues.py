@@ -34,7 +34,13 @@ _X, _Y = first("x", Kind.EXPRESSION), first("y", Kind.EXPRESSION)
 
 def _share(default: object) -> Parameter:
     return Parameter(
-        name="share", kind=Kind.NUMBER, default=default, least=0.0, most=1.0, open_ends=True
+        name="share",
+        kind=Kind.NUMBER,
+        default=default,
+        least=0.0,
+        most=1.0,
+        open_ends=True,
+        means="a share: of prompts, or of the random path sets that do worse",
     )
 
 
@@ -58,13 +64,17 @@ def _permuted(given: Mapping[str, object]) -> Range:
 P_VALUES = table(
     PValueRecord(
         name="sign_test",
-        parameters=(_X, word("side", _SIDES, "both")),
+        parameters=(_X, word("side", _SIDES, "both", means="which way the test looks")),
         example="sign_test(LD(treated) - LD(reference), side: below)",
         range=_any_share,
     ),
     PValueRecord(
         name="binomial_test",
-        parameters=(_X, _share(REQUIRED), word("side", _SIDES, "above")),
+        parameters=(
+            _X,
+            _share(REQUIRED),
+            word("side", _SIDES, "above", means="which way the test looks"),
+        ),
         example="binomial_test(LD(reference), share: 80%)",
         range=_any_share,
     ),
@@ -74,7 +84,12 @@ P_VALUES = table(
             _X,
             _Y,
             Parameter(
-                name="draws", kind=Kind.INTEGER, default=1000, least=1, most=limits.DRAWS.most
+                name="draws",
+                kind=Kind.INTEGER,
+                default=1000,
+                least=1,
+                most=limits.DRAWS.most,
+                means="how often the pairs are drawn anew",
             ),
             SEED,
         ),
@@ -84,8 +99,25 @@ P_VALUES = table(
 )
 
 DRAWN = (
-    Parameter(name="among", kind=Kind.INTEGER, default=100, least=1, most=limits.AMONG.most),
-    word("by", ("units", "walks"), "units"),
+    Parameter(
+        name="among",
+        kind=Kind.INTEGER,
+        default=100,
+        least=1,
+        most=limits.AMONG.most,
+        means="how many random path sets there are",
+    ),
+    word(
+        "by",
+        ("units", "walks"),
+        "units",
+        means="what is drawn: other units, or other walks of the same kind",
+    ),
     _share(None),
-    word("side", ("above", "below"), "above"),
+    word(
+        "side",
+        ("above", "below"),
+        "above",
+        means="on which side of the share of draws a score has to lie",
+    ),
 )

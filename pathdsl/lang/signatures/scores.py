@@ -10,27 +10,39 @@ Source: docs/scores.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import inf
 from typing import Literal
 
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS, HEAD_SLOTS, RULES
 from pathdsl.lang.signatures.dissimilarities import DISSIMILARITIES, Dissimilarity
+from pathdsl.lang.signatures.forms import (
+    AREAS,
+    ATTRIBUTED,
+    COMPLETE,
+    EFFECT,
+    FAITHFUL,
+    MEASURED,
+    MINIMAL,
+    OVERLAP,
+    Fixed,
+    Form,
+    chance,
+    counted,
+    not_below_0,
+    share,
+    share_of,
+)  # fmt: skip
 from pathdsl.lang.signatures.kinds import (
     REQUIRED,
     SEED,
     Kind,
     Parameter,
     Signature,
-    Unit,
     first,
     table,
     word,
 )
 from pathdsl.lang.signatures.pvalues import DRAWN, P_VALUES
-from pathdsl.lang.signatures.ranges import ANY, NOT_BELOW_0, SHARE, Range, apply, point
 from pathdsl.lang.signatures.relations import Asks
 from pathdsl.lang.signatures.selections import SELECTIONS
 from pathdsl.limits import BOOTSTRAP, STEPS
@@ -40,59 +52,6 @@ __all__ = [
     "DISSIMILARITIES", "MEASURED", "OVER", "RENAMED", "SCORES", "Dissimilarity", "Fixed", "Form",
     "Order", "ScoreRecord", "is_p_value",
 ]  # fmt: skip
-
-
-Given = Mapping[str, object]
-"""The options of a score by name."""
-Spans = Callable[[Range, Given], Range]
-"""Where a score lies, by where its metric does and by its options."""
-
-
-@record
-class Fixed:
-    """What a form is whatever the model does, for some path sets; None where it is measured.
-
-    `none`: P is no path; `full`: all paths, or those of the scope; `same`: P is Q.
-    """
-
-    none: float | None
-    full: float | None
-    same: float | None
-
-
-MEASURED = Fixed(none=None, full=None, same=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
-    """One form of a score: a word after `as:`, or "" for a score that has one form alone.
-
-    `unit` is the metric's, one of its own, or that of what the option `by:` compares.
-    `reads_metric`: made of values of a metric, unless `by:` names a divergence. `better` is the
-    direction in which P does better than its controls; a `size` does so away from 0.
-    `divides_by` says what a quotient has below the line: a `difference` of two values of the
-    metric (or a mean distance), or its `value`, which has to have a zero; the order of averaging
-    changes quotients. `options` are read by this form and not by every other; options that
-    `together` names stand both or not at all. `other_side` is the form measured from the other run
-    of a pair, a mean or a quotient of means of its per-prompt terms: `reference` and `every` (all
-    paths treated), `treat` (P treated) and `keep` (P kept). () has no such form. `range` is where
-    it lies, and `fixed` what it is by construction.
-    """
-
-    name: str = ""
-    unit: Unit | Literal["metric", "by"]
-    reads_metric: bool
-    better: Literal["larger", "smaller", "size", "neither"]
-    divides_by: Literal["nothing", "difference", "value"]
-    range: Spans
-    fixed: Fixed
-    options: tuple[str, ...] = ()
-    together: tuple[str, ...] = ()
-    other_side: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.unit == "by" and "by" not in self.options:
-            raise ValueError(f"`{self.name}` has the unit of an option that it does not read")
 
 
 @record
@@ -158,7 +117,7 @@ class ScoreRecord(Signature):
 
         A score that version 0.1 had is compared with any number, as it was.
         """
-        return self.gives == "count" and self.forms[0].range is _not_below_0 and not self.reserved
+        return self.gives == "count" and self.forms[0].range is not_below_0 and not self.reserved
 
     @property
     def treats(self) -> bool:
@@ -166,189 +125,47 @@ class ScoreRecord(Signature):
         return self.needs_task and self.of in ("paths", "unit", "file")
 
 
-_TASK = Parameter(name="task", kind=Kind.TASK)
-_METRIC = Parameter(name="metric", kind=Kind.METRIC)
+_TASK = Parameter(name="task", kind=Kind.TASK, means="the task whose prompts are meant")
+_METRIC = Parameter(name="metric", kind=Kind.METRIC, means="the metric that is read")
 _COMMON = (
     _METRIC,
     _TASK,
-    Parameter(name="scope", kind=Kind.PATHS),
+    Parameter(name="scope", kind=Kind.PATHS, means="paths outside of it keep the reference"),
 )
-_TREATED = Parameter(name="treated", kind=Kind.TREATED)
+_TREATED = Parameter(
+    name="treated", kind=Kind.TREATED, means="what treated paths carry, in the place of the task's"
+)
 _TREATING = (*_COMMON, _TREATED)
 """The options of scores that treat path sets themselves."""
-_ANSWER = Parameter(name="answer", kind=Kind.COLUMN, default=REQUIRED)
+_ANSWER = Parameter(
+    name="answer", kind=Kind.COLUMN, default=REQUIRED, means="the column of the right answer"
+)
 _P = first("P", Kind.PATHS)
-OVER = Parameter(name="over", kind=Kind.UNITS)
-RENAMED = Parameter(name="over", kind=Kind.NODES)
+OVER = Parameter(
+    name="over",
+    kind=Kind.UNITS,
+    means="the units that are meant, in the place of those that the path set names",
+)
+RENAMED = Parameter(
+    name="over",
+    kind=Kind.NODES,
+    means="the nodes that stand in for others, in the place of those that the path set names",
+)
 """Which units a random set has others for."""
-_SPLIT = Parameter(name="split", kind=Kind.BOOL, default=True)
+_SPLIT = Parameter(
+    name="split",
+    kind=Kind.BOOL,
+    default=True,
+    means="whether prompts that choose and prompts that judge are apart",
+)
 
 
 def _as(forms: tuple[Form, ...]) -> Parameter:
     """The option that chooses a form."""
-    return word("as", tuple(form.name for form in forms), forms[0].name)
+    return word(
+        "as", tuple(form.name for form in forms), forms[0].name, means="the form of the score"
+    )
 
-
-# -------------------------------------------------------------------------------------------------
-# Ranges
-# -------------------------------------------------------------------------------------------------
-
-
-def _any(metric: Range, given: Given) -> Range:
-    return ANY
-
-
-def _share_of(metric: Range, given: Given) -> Range:
-    return SHARE
-
-
-def _not_below_0(metric: Range, given: Given) -> Range:
-    return NOT_BELOW_0
-
-
-def _up_to_1(metric: Range, given: Given) -> Range:
-    return Range(-inf, 1.0)
-
-
-def _by_value(metric: Range, given: Given) -> Range:
-    """Two values of the metric, one by the other."""
-    return apply("/", metric, metric)
-
-
-def _distance(metric: Range, given: Given) -> Range:
-    return metric.distance
-
-
-def _change(metric: Range, given: Given) -> Range:
-    return metric.change
-
-
-def _apart(metric: Range, given: Given) -> Range:
-    """The mean of what `by:` names."""
-    by = DISSIMILARITIES.get(str(given.get("by")))
-    if by is None or not by.reads_metric:
-        return NOT_BELOW_0
-    return metric.distance if by.unit == "metric" else apply("^", metric.distance, point(2.0))
-
-
-def _attributed(metric: Range, given: Given) -> Range:
-    """A slope is not bound by what the metric can be, what is measured is."""
-    record = ATTRIBUTIONS.get(str(given.get("by")))
-    if record is None:
-        return ANY
-    if not record.signed:
-        return NOT_BELOW_0 if record.effect else SHARE
-    return metric.change if record.exact else ANY
-
-
-def _chance(metric: Range, given: Given) -> Range:
-    """All controls worse is the least that a p-value can be."""
-    among, share = given["among"], given["share"]
-    if not isinstance(among, int):
-        return SHARE
-    if not isinstance(share, float | int):
-        return Range(1 / (among + 1), 1.0)
-    return Range(float(share if given["side"] == "above" else 1 - share) ** among, 1.0)
-
-
-# -------------------------------------------------------------------------------------------------
-# Forms
-# -------------------------------------------------------------------------------------------------
-
-
-def _metric(
-    name: str,
-    better: Literal["larger", "smaller", "size"],
-    range: Spans,
-    fixed: Fixed,
-    *,
-    other_side: tuple[str, ...] = (),
-) -> Form:
-    """A form in the metric's unit."""
-    return Form(
-        name=name, unit="metric", reads_metric=True, better=better, divides_by="nothing",
-        range=range, fixed=fixed, other_side=other_side,
-    )  # fmt: skip
-
-
-def _share(
-    name: str,
-    better: Literal["larger", "smaller"],
-    divides_by: Literal["difference", "value"],
-    range: Spans,
-    fixed: Fixed,
-    *,
-    options: tuple[str, ...] = (),
-    other_side: tuple[str, ...] = (),
-) -> Form:
-    """A form that is a quotient of two values of the metric."""
-    return Form(
-        name=name, unit="none", reads_metric=True, better=better, divides_by=divides_by,
-        range=range, fixed=fixed, options=options, other_side=other_side,
-    )  # fmt: skip
-
-
-def _counted(name: str, range: Spans, fixed: Fixed = MEASURED) -> Form:
-    """A form that reads no metric."""
-    return Form(
-        name=name, unit="none", reads_metric=False, better="neither", divides_by="nothing",
-        range=range, fixed=fixed,
-    )  # fmt: skip
-
-
-def _all_is(value: float, none: float | None = None) -> Fixed:
-    return Fixed(none=none, full=value, same=None)
-
-
-_FAITHFUL = (
-    _share(
-        "recovered", "larger", "difference", _any, _all_is(1.0, none=0.0),
-        other_side=("{reference} - {treat}", "{reference} - {every}"),
-    ),
-    _share("ratio", "larger", "value", _by_value, _all_is(1.0)),
-    _metric("gap", "smaller", _distance, _all_is(0.0)),
-    _share("explained", "larger", "difference", _up_to_1, _all_is(1.0, none=0.0), options=("by",)),
-    Form(
-        name="unexplained", unit="by", reads_metric=True, better="smaller", divides_by="nothing",
-        range=_apart, fixed=_all_is(0.0), options=("by",),
-    ),
-    Form(
-        name="kl", unit="nats", reads_metric=False, better="smaller", divides_by="nothing",
-        range=_not_below_0, fixed=_all_is(0.0),
-    ),
-    Form(
-        name="agreement", unit="none", reads_metric=False, better="larger", divides_by="nothing",
-        range=_share_of, fixed=_all_is(1.0), options=("among", "answer"),
-        together=("among", "answer"),
-    ),
-    _metric("rms", "smaller", _distance, _all_is(0.0)),
-)  # fmt: skip
-_COMPLETE = (
-    _metric("gap", "smaller", _distance, _all_is(0.0)),
-    _share("share", "smaller", "value", _not_below_0, _all_is(0.0)),
-)
-_MINIMAL = (
-    _metric("gap", "larger", _distance, MEASURED),
-    _share("share", "larger", "value", _not_below_0, MEASURED),
-    _metric("rms", "larger", _distance, MEASURED),
-)
-_UNMOVED = Fixed(none=0.0, full=None, same=None)
-_EFFECT = (
-    _metric("mean", "size", _change, _UNMOVED, other_side=("{every} - {keep}",)),
-    _metric("rms", "size", _distance, _UNMOVED),
-)
-_ATTRIBUTED = (
-    _metric("mean", "size", _attributed, MEASURED),
-    _metric("rms", "size", _not_below_0, MEASURED),
-)
-_AREAS: tuple[tuple[str, str, Literal["larger", "smaller"], Spans], ...] = (
-    ("cpr", "signed", "larger", _any),
-    ("cmd", "absolute", "smaller", _not_below_0),
-)
-_OVERLAP = tuple(
-    _counted(name, _share_of, Fixed(none=None, full=None, same=1.0))
-    for name in ("united", "of_first", "of_second", "of_smaller")
-)
 
 SCORES = table(
     ScoreRecord(
@@ -356,15 +173,28 @@ SCORES = table(
         parameters=(
             _P,
             *_TREATING,
-            _as(_FAITHFUL),
-            word("by", tuple(DISSIMILARITIES), "absolute"),
-            word("among", ("wrong", "right")),
-            Parameter(name="answer", kind=Kind.COLUMN),
+            _as(FAITHFUL),
+            word(
+                "by",
+                tuple(DISSIMILARITIES),
+                "absolute",
+                means="how two runs are compared, in forms that do so prompt by prompt",
+            ),
+            word(
+                "among",
+                ("wrong", "right"),
+                means="only the prompts on which the model is right, or wrong",
+            ),
+            Parameter(
+                name="answer",
+                kind=Kind.COLUMN,
+                means="the column of the right answer, which `among` needs",
+            ),
         ),
         example="faithfulness(P, as: recovered)",
         of="paths",
         gives="estimate",
-        forms=_FAITHFUL,
+        forms=FAITHFUL,
         controls="walks",
         searches="never",
         keeps=True,
@@ -381,15 +211,16 @@ SCORES = table(
                 kind=Kind.KNOCKOUTS,
                 default=REQUIRED,
                 choices=("random", "groups", "greedy"),
+                means="which units are knocked out together",
             ),
-            _as(_COMPLETE),
+            _as(COMPLETE),
             OVER,
             _SPLIT,
         ),
         example="completeness(P, knockouts: random(100, seed: 0))",
         of="paths",
         gives="estimate",
-        forms=_COMPLETE,
+        forms=COMPLETE,
         controls="units",
         searches="once",
         keeps=True,
@@ -402,17 +233,24 @@ SCORES = table(
         parameters=(
             _P,
             *_TREATING,
-            word("per", ("node", "edge", "group"), "node"),
-            Parameter(name="knockouts", kind=Kind.KNOCKOUTS, choices=("groups", "greedy")),
-            Parameter(name="given", kind=Kind.GIVEN),
-            _as(_MINIMAL),
+            word("per", ("node", "edge", "group"), "node", means="what a unit is"),
+            Parameter(
+                name="knockouts",
+                kind=Kind.KNOCKOUTS,
+                choices=("groups", "greedy"),
+                means="what else is knocked out beside each unit",
+            ),
+            Parameter(
+                name="given", kind=Kind.GIVEN, means="for each unit, what is knocked out beside it"
+            ),
+            _as(MINIMAL),
             OVER,
             _SPLIT,
         ),
         example="minimality(P, per: node)",
         of="paths",
         gives="estimate",
-        forms=_MINIMAL,
+        forms=MINIMAL,
         controls="edge",
         searches="for each unit",
         keeps=True,
@@ -421,11 +259,11 @@ SCORES = table(
     ),
     ScoreRecord(
         name="effect",
-        parameters=(_P, *_TREATING, _as(_EFFECT)),
+        parameters=(_P, *_TREATING, _as(EFFECT)),
         example="effect(P)",
         of="paths",
         gives="estimate",
-        forms=_EFFECT,
+        forms=EFFECT,
         controls="walks",
         searches="never",
         keeps=False,
@@ -439,16 +277,22 @@ SCORES = table(
             _METRIC,
             _TASK,
             _TREATED,
-            word("by", tuple(ATTRIBUTIONS), REQUIRED),
-            word("slot", HEAD_SLOTS),
-            Parameter(name="steps", kind=Kind.INTEGER, least=1, most=STEPS.most),
-            word("rule", RULES),
-            _as(_ATTRIBUTED),
+            word("by", tuple(ATTRIBUTIONS), REQUIRED, means="the method"),
+            word("slot", HEAD_SLOTS, means="one input of the head alone"),
+            Parameter(
+                name="steps",
+                kind=Kind.INTEGER,
+                least=1,
+                most=STEPS.most,
+                means="how many points the integral has",
+            ),
+            word("rule", RULES, means="at which end of each step the integral is summed"),
+            _as(ATTRIBUTED),
         ),
         example="attribution(a9.h9, by: atp_star)",
         of="unit",
         gives="estimate",
-        forms=_ATTRIBUTED,
+        forms=ATTRIBUTED,
         controls="none",
         searches="never",
         keeps=False,
@@ -461,7 +305,7 @@ SCORES = table(
         example="accuracy(reference, answer: io)",
         of="run",
         gives="share",
-        forms=(_counted("", _share_of),),
+        forms=(counted("", share_of),),
         controls="none",
         searches="never",
         keeps=False,
@@ -474,7 +318,7 @@ SCORES = table(
         example="broken(reference, treat(P), answer: io)",
         of="run",
         gives="share",
-        forms=(_counted("", _share_of),),
+        forms=(counted("", share_of),),
         controls="none",
         searches="never",
         keeps=False,
@@ -487,15 +331,19 @@ SCORES = table(
             _P,
             first("Q", Kind.PATHS),
             Parameter(
-                name="over", kind=Kind.OVER, default="node", choices=("node", "head", "edge")
+                name="over",
+                kind=Kind.OVER,
+                default="node",
+                choices=("node", "head", "edge"),
+                means="what is counted",
             ),
-            _as(_OVERLAP),
+            _as(OVERLAP),
             _TASK,
         ),
         example="overlap(P, Q, over: node, as: united)",
         of="paths",
         gives="count",
-        forms=_OVERLAP,
+        forms=OVERLAP,
         controls="none",
         searches="never",
         keeps=False,
@@ -505,18 +353,27 @@ SCORES = table(
     *(
         ScoreRecord(
             name=name,
-            parameters=(_P, *_TREATING, word("rank", ("signed", "absolute"), REQUIRED)),
+            parameters=(
+                _P,
+                *_TREATING,
+                word(
+                    "rank",
+                    ("signed", "absolute"),
+                    REQUIRED,
+                    means="whether the sign of a score counts in its order",
+                ),
+            ),
             example=f'{name}(edges("scores.json"), rank: {rank})',
             of="file",
             gives="estimate",
-            forms=(_share("", better, "difference", spans, MEASURED),),
+            forms=(share("", better, "difference", spans, MEASURED),),
             controls="none",
             searches="never",
             keeps=False,
             order=None,
             reserved=True,
         )
-        for name, rank, better, spans in _AREAS
+        for name, rank, better, spans in AREAS
     ),
     ScoreRecord(
         name="paths",
@@ -524,7 +381,7 @@ SCORES = table(
         example="paths(P)",
         of="paths",
         gives="count",
-        forms=(_counted("", _not_below_0),),
+        forms=(counted("", not_below_0),),
         controls="none",
         searches="never",
         keeps=False,
@@ -533,11 +390,11 @@ SCORES = table(
     ),
     ScoreRecord(
         name="size",
-        parameters=(_P, word("in", ("node", "edge"), REQUIRED), _TASK),
+        parameters=(_P, word("in", ("node", "edge"), REQUIRED, means="what is counted"), _TASK),
         example="size(P, in: edge)",
         of="paths",
         gives="count",
-        forms=(_counted("", _not_below_0),),
+        forms=(counted("", not_below_0),),
         controls="none",
         searches="never",
         keeps=False,
@@ -548,17 +405,40 @@ SCORES = table(
         name="stability",
         parameters=(
             _P,
-            Parameter(name="size", kind=Kind.COUNT, default=REQUIRED, least=1),
-            word("rank", ("absolute", "signed"), "absolute"),
-            word("select", tuple(SELECTIONS), "top"),
-            Parameter(name="draws", kind=Kind.INTEGER, default=1000, least=2, most=BOOTSTRAP.most),
+            Parameter(
+                name="size",
+                kind=Kind.COUNT,
+                default=REQUIRED,
+                least=1,
+                means="how large the circuits are, a number of edges or a share of them",
+            ),
+            word(
+                "rank",
+                ("absolute", "signed"),
+                "absolute",
+                means="whether the sign of a score counts in its order",
+            ),
+            word(
+                "select",
+                tuple(SELECTIONS),
+                "top",
+                means="by which rule a circuit is chosen from scores",
+            ),
+            Parameter(
+                name="draws",
+                kind=Kind.INTEGER,
+                default=1000,
+                least=2,
+                most=BOOTSTRAP.most,
+                means="how many pairs of resamples are compared",
+            ),
             SEED,
             _TASK,
         ),
         example='stability(edges("found.scores.json"), size: 5%)',
         of="kept",
         gives="count",
-        forms=(_counted("", _share_of),),
+        forms=(counted("", share_of),),
         controls="none",
         searches="never",
         keeps=False,
@@ -571,7 +451,7 @@ SCORES = table(
         example="chance(faithfulness(P), among: 100, seed: 0)",
         of="score",
         gives="p-value",
-        forms=(_counted("", _chance),),
+        forms=(counted("", chance),),
         controls="none",
         searches="never",
         keeps=False,

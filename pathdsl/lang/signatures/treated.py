@@ -20,8 +20,18 @@ __all__ = ["ROW", "TREATED_KINDS", "TreatedKind", "kind_of", "written"]
 ROW = "id"
 """What `by:` names where each row is a group of its own."""
 
-_LABEL = Parameter(name="by", kind=Kind.LABEL)
-_DRAWS = Parameter(name="draws", kind=Kind.INTEGER, least=1, most=limits.DRAWS.most)
+_LABEL = Parameter(
+    name="by",
+    kind=Kind.LABEL,
+    means="a field of the rows: only rows that have its value in common count",
+)
+_DRAWS = Parameter(
+    name="draws",
+    kind=Kind.INTEGER,
+    least=1,
+    most=limits.DRAWS.most,
+    means="how many times anew, the mean of which is taken",
+)
 
 
 @record
@@ -77,7 +87,12 @@ TREATED_KINDS: dict[str, TreatedKind] = {
                 parameters=(
                     first("column", Kind.COLUMN),
                     replace(_LABEL, choices=(ROW,)),
-                    Parameter(name="at", kind=Kind.POSITIONS, choices=("any",)),
+                    Parameter(
+                        name="at",
+                        kind=Kind.POSITIONS,
+                        choices=("any",),
+                        means="the positions at which the mean is taken, and put",
+                    ),
                 ),
                 example="mean(prompt_abc, by: template)",
             ),
@@ -103,8 +118,19 @@ TREATED_KINDS: dict[str, TreatedKind] = {
             signature=Signature(
                 name="noise",
                 parameters=(
-                    Parameter(name="at", kind=Kind.POSITIONS, default=REQUIRED),
-                    Parameter(name="scale", kind=Kind.NUMBER, default=3.0, least=0.0),
+                    Parameter(
+                        name="at",
+                        kind=Kind.POSITIONS,
+                        default=REQUIRED,
+                        means="the positions that get noise",
+                    ),
+                    Parameter(
+                        name="scale",
+                        kind=Kind.NUMBER,
+                        default=3.0,
+                        least=0.0,
+                        means="in standard deviations of all entries of the embedding",
+                    ),
                     _DRAWS,
                     SEED,
                 ),

@@ -299,9 +299,12 @@ class Builder(Transformer_NonRecursive):
     def relation(self, c: Children) -> ast.Relation:
         size = None
         if len(c) > 1:
-            if not c[2].integer:
-                self._fault("PD012", f"`{c[0]}` takes a whole number, found `{c[2].written}`", c[2])
-            size = int(c[2].value)
+            number = c[2] if isinstance(c[2], ast.Number) else self._number(c[3])
+            if not number.integer:
+                self._fault(
+                    "PD012", f"`{c[0]}` takes a whole number, found `{number.written}`", number
+                )
+            size = int(number.value)
         return ast.Relation(kind=c[0].value, size=size, span=self._over(c))
 
     def label(self, c: Children) -> tuple[Span, tuple[ast.Slot, ast.Relation | None]]:

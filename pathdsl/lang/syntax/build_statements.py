@@ -13,6 +13,7 @@ from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
 from pathdsl.lang.elsewhere import elsewhere
 from pathdsl.lang.signatures.comparisons import COMPARISONS
+from pathdsl.lang.signatures.emergence import emergence_of
 from pathdsl.lang.signatures.measures import takes_nodes
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.signatures.scores import SCORES, ScoreRecord
@@ -301,6 +302,12 @@ class StatementBuilder(Builder):
         )  # fmt: skip
         return ast.Argument(value=over, span=over.span)
 
+    def compared(self, c: Children) -> ast.Argument:
+        left, relation, right = c
+        span = self._over(c)
+        compared = ast.Compared(left=left, relation=relation.value, right=right, span=span)
+        return ast.Argument(value=compared, span=span)
+
     def unit(self, c: Children) -> tuple[Span, tuple[str, ast.Name]]:
         return self._over(c), ("unit", self._name(c[1]))
 
@@ -411,9 +418,14 @@ class StatementBuilder(Builder):
         if not around and "within" in given:
             span = next(span for span, kind, _ in parts if kind == "within")
             self._fault("PD019", f"`within` belongs to `~=`, found `{c[at]}`", span)
+        left, relation, right = c[at - 1], c[at].value, c[at + 1]
+        emerges = None
+        if (found := emergence_of(left, relation, right)) is not None:
+            condition, emerges = found
+            left, relation, right = condition.left, condition.relation, condition.right
         return ast.ClaimDecl(
-            name=self._first_name(c), loop=one(c, ast.Loop),
-            left=c[at - 1], relation=c[at].value, right=c[at + 1], within=given.get("within"),
+            name=self._first_name(c), loop=one(c, ast.Loop), emerges=emerges,
+            left=left, relation=relation, right=right, within=given.get("within"),
             confidence=given.get("at"), methods=tuple(v for _, k, v in parts if k == "by"),
             expect=given.get("expect", "supported"), text=given.get("text", ""),
             span=self._over(c),

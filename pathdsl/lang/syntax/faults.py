@@ -120,6 +120,17 @@ def _spelling(stop: Stop) -> Diagnostic | None:
             label=f"here it is `{right}`",
             fix=right,
         )
+    expert = re.match(
+        r"(m(?:\d+|\*|\[[^\]\n]*\]))\.e(?:\d+|\*|\[[^\]\n]*\]?)", stop.text[start : stop.end]
+    )
+    if expert:
+        return stop.fault(
+            "PD256",
+            f"`{expert.group()}` is an expert of a mixture, and experts are no nodes",
+            span=(start, start + expert.end()),
+            label="weighted by a router that reads what the whole MLP reads",
+            help=f"name the whole MLP, `{expert[1]}`",
+        )
     broken = re.match(r"[amr]\d*(?:\.(?:h|kv|n))?\[[^\]\n]*\]?", stop.text[start : stop.end])
     if broken and broken.end() > stop.at - start and broken.end() > 1:
         return stop.fault(
@@ -140,7 +151,7 @@ def _spelling(stop: Stop) -> Diagnostic | None:
 
 def _slotted(word: str) -> str:
     """`a3.h1.q`: an input of a head is named on the arrow into it."""
-    match = re.fullmatch(r"(a\d+\.h\d+)\.([qkv])", word)
+    match = re.fullmatch(r"(a\d+\.h\d+)\.(?:hook_)?([qkv])(?:_input)?", word)
     return (
         f"`-[{match[2]}]-> {match[1]}`: an input stands on the arrow into its head" if match else ""
     )
@@ -489,7 +500,8 @@ def _wrong_world(stop: Stop) -> Diagnostic | None:
     """A path or a node where a number is wanted."""
     word, start = stop.word
     # In the place of a number the grammar knows no nodes: `a9.h6` stops at its dot.
-    if start < stop.at and _NODE.fullmatch(word):
+    inside = start < stop.at < start + len(word) and "->" not in stop.wanted
+    if inside and _NODE.fullmatch(word):
         return stop.fault(
             "PD021",
             f"`{word}` is a node, and a number is wanted here",

@@ -27,9 +27,37 @@ _INSTEAD = tuple(
         (r"^(?:path|let|claim)\b.*[=(|&]\s*\0[~!](?!>)", f"`full - P`: {_REST}"),
         (r"\0\\", "`P - Q`: the paths of P that are not in Q"),
         (r"^path\b.*\0\+", "`P | Q`: the paths of either"),
-        (r"^group\s+(\w+)[^={]*=\s*\0\[?([^\]\n{(#]*?)\]?\s*$", r"`group \1 = { \2 }`"),
+        (
+            r"^group\s+(\w+)[^={]*=\s*\0\[?([^\]\n{(#:+]*?)\s+(?:or|and|\+)\s+([\w.*]+)\]?\s*$",
+            r"`group \1 = { \2, \3 }`",
+        ),
+        (r"^group\s+(\w+)[^={]*=\s*\0\[?([^\]\n{(#:]*?)\]?\s*$", r"`group \1 = { \2 }`"),
         (r"\0\[\s*([am]\d[^\]\n]*)\]", r"`{\1}`: a set of nodes stands in braces"),
         (r"-\[\s*\0[qkv]{2,3}\b", "`-[q,k,v]->`, which is `->`"),
+        *((rf"-\[\s*\0{slot.upper()}\b", f"`-[{slot}]->`") for slot in "qkv"),
+        (r"^path\b.*\b[hH](?:ead)?_?(\d+)\0\.(\d+)", rf"`a\1.h\2`: {_HEAD}"),
+        (
+            r"\b([amr]\d+)\0?((?:\.h\d+)?)\0?\[\s*(\w+)\s*\]",
+            r"`\1\2@\3`: a position stands behind its node",
+        ),
+        (
+            r"\bblocks\0?\.(\d+)\.hook_([qkv])_input\b",
+            r"`-[\2]-> a\1`: an input stands on the arrow",
+        ),
+        (r"\0expected\s+(refuted|supported|undecided)\b", r"`expect \1`"),
+        (r"^path\b.*\0,", "`P | Q`: the paths of either; a set of nodes is `{a9.h9, a9.h6}`"),
+        (r"\0/[/*]", "`# …`: a comment"),
+        (r"^(let|claim)\s+(\w+)\s*[=:]\s*for\s+\0(\w+)\s+in\b", r"`\1 \2 for \3 in attn = …`"),
+        (r"^(let|claim)\s+(\w+)\s*\0\[\s*(\w+)\s*\]", r"`\1 \2 for \3 in attn = …`"),
+        (
+            r"^(let|claim)\s+(\w+)\s*[=:]\s*\0\[(.*?)\s+for\s+(\w+)\s+in\b",
+            r"`\1 \2 for \4 in attn = \3`",
+        ),
+        (
+            r"^let\s+(\w+)[^=]*=\s*([^<>=#\n]*?)\s*\0([<>]=?)\s*([^#\n]*?)\s*$",
+            r"`claim \1: \2 \3 \4 at 95% confidence`: what is compared is a claim",
+        ),
+        (r"^metric\b.*\0at\s+(\w+)", r"`@\1` behind what is measured, `logit(io) @\1`"),
         (r"^path\s+(\w+)\s*\0:", r"`path \1 = …`"),
         (r"^circuit\s+(\w+)\s*\0=", r"`path \1 = …`: `circuit` is the head of a file"),
         (r"\0\.(mean|abs|sum|max|min)\b", r"`\1(…)`: it stands before what it is taken of"),
@@ -47,6 +75,19 @@ _INSTEAD = tuple(
             _ZERO,
         ),
         (r"^intervene\b.*\{\s*\0(?P<node>[am]\d+(?:\.h\d+)?)\s*=", _ZERO),
+        (
+            r"^intervene\b.*\{\s*\0(?:freeze|fix|hold)\b[\s(]*(?:ln\w*|\w*norms?|scales?)\b",
+            "`layernorm = frozen` in the task: the scales of norms are those of the plain run",
+        ),
+        (
+            r"^intervene\b.*\{\s*\0(?:freeze|fix|hold|keep)\b",
+            "`treat(P)` treats the paths of P alone: what they do not go through is held as it is",
+        ),
+        (
+            r"^intervene\b.*\{\s*\0(?:patch|replace|swap)\b[\s(]*(?P<node>[am]\d+(?:\.h\d+)?)",
+            r"`treat(through(\g<node>))` is a run with it patched; a block puts a value there, "
+            r"`set \g<node> = mean(prompt)`",
+        ),
         (
             r"^model\s+(\w+)\s*=\s*\0?[\"']?([\w./-]+)[\"']?\s*\0?$",
             r'`model \1 = hf("\2", revision: "…")`',
@@ -73,6 +114,7 @@ _BEGUN = {
     "`claim NAME: faithfulness(P) >= 80% at 95% confidence`": "assert test expect",
     "`data = …` in a block `task NAME { … }`": "data dataset prompts",
     "`let x = effect(through(a9.h9))`": "patch ablate knockout",
+    "`let NAME = mean(LD(reference))`: the report has every `let`": "print show display plot",
 }
 
 

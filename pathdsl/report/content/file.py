@@ -185,16 +185,22 @@ def headline(file: Object) -> str:
             return "the check could not be finished"
     claims, declared = file["claims"], file.get("declared_claims", 0)
     if not claims:
-        return judged(0, declared) if declared else no_claims(len(file["quantities"]))
+        return no_claims(len(file["quantities"]), declared)
     texts = [text for _, text in counted((c["verdict"], c["as_expected"]) for c in claims)]
     if (file.get("lock") or {}).get("drifted"):
         texts.append("drifted from its lock")
     return f"{judged(len(claims), declared)}: {', '.join(texts)}"
 
 
-def no_claims(quantities: int) -> str:
-    """`6 quantities, no claims`; `no claims` where there is nothing at all."""
-    return f"{many(quantities, 'quantity', 'quantities')}, no claims" if quantities else "no claims"
+def no_claims(quantities: int, declared: int) -> str:
+    """`6 quantities, no claims`; `1 quantity; none of 3 claims was asked for` where `--only` names
+    a let. `no claims` where there is nothing at all."""
+    if not quantities:
+        return judged(0, declared) if declared else "no claims"
+    said = many(quantities, "quantity", "quantities")
+    if not declared:
+        return f"{said}, no claims"
+    return f"{said}; none of {many(declared, 'claim')} was asked for"
 
 
 def overview(files: Sequence[FileContent]) -> str:

@@ -14,7 +14,7 @@ __all__ = [
     "CheckRow", "checks", "cost_text", "metrics_text", "norms_text", "shared_method", "store_text",
 ]  # fmt: skip
 
-PER_TASK = ("treated", "norm", "average", "unseen", "tokens")
+PER_TASK = ("treated", "norm", "routing", "average", "unseen", "tokens")
 """What the methodology says of each task in a few words, nearly always the same for all."""
 
 

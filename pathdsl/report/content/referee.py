@@ -338,7 +338,7 @@ def _task(file: Object, task: Object) -> Point:
         texts = [count, method.get(f"task {name}", "source and filter not known")]
     text = "; ".join(said for said in texts if said)
     more = []
-    for kind in ("treated", "norm", "average", "unseen"):
+    for kind in ("treated", "norm", "routing", "average", "unseen"):
         said = method.get(f"{kind} {name}", method.get(kind))
         if said is not None:
             more.append(f"{kind}: {said}")

@@ -18,7 +18,7 @@ from pathdsl.report.figures.colours import ABOVE, EDGE, SOFT
 from pathdsl.report.figures.grid import LONGEST_NAME
 from pathdsl.report.figures.svg import SIZE, escape
 
-__all__ = ["BAND", "LINE", "curve_svg", "named_curves"]
+__all__ = ["BAND", "LINE", "curve_svg", "grid_step", "named_curves"]
 
 WIDE, TALL, LEFT, TOP, RIGHT, BOTTOM = 620.0, 240.0, 46.0, 12.0, 14.0, 40.0
 LINE, BAND = ABOVE[6], ABOVE[2]
@@ -31,7 +31,7 @@ def curve_svg(curve: CurveContent, prefix: str) -> Markup:
     ends = [end for p in points for end in (p["interval"] or ())]
     values = [0.0, 1.0, *(p["estimate"] for p in points), *ends]
     low, high = min(values), max(values)
-    step = _step(high - low)
+    step = grid_step(high - low)
     low, high = step * floor(low / step), step * ceil(high / step)
     least = min((log10(p["share"]) for p in points), default=-3.0)
 
@@ -89,7 +89,7 @@ def named_curves(result: Object) -> list[tuple[str, CurveContent]]:
     return list(found.items())
 
 
-def _step(span: float) -> float:
+def grid_step(span: float) -> float:
     """The distance of the lines of grey: 1, 2 or 5 times a power of ten."""
     least = span / MOST_TICKS
     power = 10.0 ** floor(log10(least))

@@ -176,7 +176,7 @@ def summary_line(outcome: FileOutcome, view: View) -> str:
     declared = outcome.declared_claims
     if not claims:
         quantities = outcome.judgement.quantities if outcome.judgement is not None else ()
-        return view.heading(judged(0, declared) if declared else no_claims(len(quantities)))
+        return view.heading(no_claims(len(quantities), declared))
     return verdicts(claims, view, declared)
 
 

@@ -10,6 +10,7 @@ from pathdsl.checking.breaking.changes import written
 from pathdsl.checking.diff.compare import FEW_EDGES, Difference
 from pathdsl.checking.diff.graphs import DENOMINATORS, SMALLER, Shared
 from pathdsl.checking.diff.scores import Scored
+from pathdsl.graph.formats.names import written_edge
 from pathdsl.lang.program import Program
 from pathdsl.report.data.result import Object, diagnostic_object, fields_of
 from pathdsl.report.numbers import many, pair, share_text, shown
@@ -104,7 +105,8 @@ def _listed(one: Shared, view: View) -> list[str]:
             continue
         kept = names if view.everything else names[: _SOME[one.over]]
         more = f" and {len(names) - len(kept):,} more (--all)" if len(kept) < len(names) else ""
-        text = f"{one.over}s of {label}: {', '.join(kept)}{more}"
+        written = map(written_edge, kept) if one.over == "edge" else kept
+        text = f"{one.over}s of {label}: {', '.join(written)}{more}"
         lines.append(view.faint(paragraph(text, view, "  ", "  ")))
     return lines
 

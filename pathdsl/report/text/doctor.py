@@ -6,12 +6,17 @@ there, since most readers of JSON round what is larger than 2**53.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
+
 from pathdsl.checking.doctor import PROMPTS, Diagnosis, Graph, Memory, TokenizerFacts
+from pathdsl.engine.load.resembling import Resemblance
 from pathdsl.errors import ExitCode
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.render import render
+from pathdsl.lang.visible import visible
 from pathdsl.report.data.result import Object, diagnostic_object, proof_object
-from pathdsl.report.numbers import groups_text, many, size_text
+from pathdsl.report.numbers import groups_text, many, mlps_text, size_text
 from pathdsl.report.text.style import View, paragraph, table
 
 __all__ = ["NEEDED", "doctor_object", "doctor_report"]
@@ -59,6 +64,9 @@ def doctor_report(diagnosis: Diagnosis, view: View) -> str:
         ]
         lines += ["", view.heading("Self-checks, on prompts of random tokens")]
         lines += table(rows, right=(1,))
+    if diagnosis.resembles is not None:
+        told = [[name, visible(text)] for name, text in _resemblance(diagnosis.resembles)]
+        lines += _section(RESEMBLES, told, view)
     lines.append("")
     if diagnosis.exit_code is ExitCode.AS_EXPECTED:
         lines.append(view.paint("this model can be checked", "bold", "green"))
@@ -87,6 +95,7 @@ def doctor_object(diagnosis: Diagnosis) -> Object:
         "memory": _memory_object(memory) if memory is not None else None,
         "tokenizer": _tokenizer_object(tokenizer) if tokenizer is not None else None,
         "facts": {name: text for name, text in diagnosis.facts.items() if name != "model"},
+        "resembles": _resemblance_object(diagnosis.resembles),
         "proofs": [proof_object(proof) for proof in diagnosis.proofs],
         "diagnostics": [diagnostic_object(fault, {}) for fault in diagnosis.faults],
         "needed": _needed(diagnosis),
@@ -125,10 +134,11 @@ def _structure(shape: ModelShape, diagnosis: Diagnosis) -> list[list[str]]:
         [
             "widths",
             f"d_model {shape.d_model:,}, head {shape.d_head:,}"
-            + (f", MLP {shape.d_mlp:,}" if shape.has_mlp else "")
+            + (f", MLP {shape.d_mlp:,}" if shape.has_mlp and shape.mixture is None else "")
             + f", vocabulary {shape.d_vocab:,}"
             + (f", {shape.d_vocab_out:,} logits" if shape.d_vocab_out else ""),
         ],
+        *([["MLPs", mlps_text(shape)]] if shape.mixture is not None else []),
         ["context", f"{many(shape.n_positions, 'position')}; {_windows(shape)}"],
     ]
     if diagnosis.norms or diagnosis.parameters is not None:
@@ -137,7 +147,65 @@ def _structure(shape: ModelShape, diagnosis: Diagnosis) -> list[list[str]]:
     return facts
 
 
+RESEMBLES = "Nearest known structure, of which nothing was computed"
+_MOST = 12
+"""So many differences of a kind are told as text."""
+
+
+def _resemblance(found: Resemblance) -> list[list[str]]:
+    whose = f"`{found.kind}`" + (f" in `{found.part}`" if found.part else "")
+    rows = []
+    if found.nearest == found.kind and found.part:
+        rows.append(["family", f"{whose} is a known one"])
+    elif found.nearest:
+        how = "by the fields of its config"
+        if found.same is not None:
+            how = f"{found.same} of {found.of} classes and functions of its code are the same"
+        rows.append(["family", f"{whose} is most like `{found.nearest}`: {how}"])
+    elif not found.parts:
+        rows.append(["family", f"{whose} is like none that is known"])
+    if found.code:
+        rows.append(["code", "differs in " + _listed([f"`{name}`" for name in found.code], ", ")])
+    if found.modules:
+        rows.append(["modules", _listed(found.modules, "; ")])
+    if found.fields:
+        own = f"`{found.nearest}` has no " + _listed(found.fields, ", ")
+        rows.append(["config", own])
+    if found.refused:
+        rows.append(["as that", f"its config cannot be read: {found.refused}"])
+    if found.parts:
+        rows.append(["parts", _listed(found.parts, "; ")])
+    return rows
+
+
+def _listed(texts: Sequence[str], between: str) -> str:
+    rest = len(texts) - _MOST
+    return between.join(texts[:_MOST]) + (f"{between}and {rest} more" if rest > 0 else "")
+
+
+def _resemblance_object(found: Resemblance | None) -> Object | None:
+    if found is None:
+        return None
+    return {
+        "family": found.kind,
+        "part": found.part or None,
+        "nearest": found.nearest or None,
+        "same": found.same,
+        "of": found.of,
+        "code": list(found.code),
+        "modules": list(found.modules),
+        "config": list(found.fields),
+        "refused": found.refused or None,
+        "parts": list(found.parts),
+    }
+
+
 def _windows(shape: ModelShape) -> str:
+    told = _window_sizes(shape)
+    return told if shape.causal else f"heads see later positions, too; {told}"
+
+
+def _window_sizes(shape: ModelShape) -> str:
     sizes = sorted({size for size in shape.windows if size is not None})
     if not sizes:
         return "no sliding windows"
@@ -146,7 +214,8 @@ def _windows(shape: ModelShape) -> str:
         layers = [layer for layer, own in enumerate(shape.windows) if own == size]
         every = len(layers) == shape.n_layers
         where = "all layers" if every else "layers " + ", ".join(map(str, layers))
-        texts.append(f"windows of {many(size, 'position')} in {where}")
+        side = "" if shape.causal else " on either side, the own one included,"
+        texts.append(f"windows of {many(size, 'position')}{side} in {where}")
     return "; ".join(texts)
 
 
@@ -164,7 +233,11 @@ def _neurons(shape: ModelShape) -> str:
     """Whether neurons may be named."""
     if shape.no_neurons:
         return f"none: {shape.no_neurons}"
-    return f"{shape.d_mlp:,} in each MLP, nodes where they are named: `m0.n[0..3]`"
+    dense = [k for k in range(shape.n_layers) if not shape.routes(k)]
+    if not dense:
+        return "none: a router weights what experts write"
+    where = "each MLP" if len(dense) == shape.n_layers else "each MLP that is no mixture"
+    return f"{shape.d_mlp:,} in {where}, nodes where they are named: `m{dense[0]}.n[0..3]`"
 
 
 def _large(count: int) -> str:
@@ -225,10 +298,12 @@ def _structure_object(shape: ModelShape, diagnosis: Diagnosis) -> Object:
         "d_model": shape.d_model,
         "d_head": shape.d_head,
         "d_mlp": shape.d_mlp if shape.has_mlp else None,
+        "experts": None if shape.mixture is None else asdict(shape.mixture),
         "vocabulary": shape.d_vocab,
         "logits": shape.n_logits,
         "positions": shape.n_positions,
         "parallel": shape.parallel,
+        "causal": shape.causal,
         "windows": [shape.window(layer) for layer in range(shape.n_layers)],
         "norms": dict(diagnosis.norms) if diagnosis.parameters is not None else None,
     }

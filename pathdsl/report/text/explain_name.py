@@ -16,11 +16,11 @@ from pathdsl.lang.serving import (
     model_of,
     serving,
 )
-from pathdsl.lang.signatures.norms import NORM_MODES
+from pathdsl.lang.signatures.norms import NORM_MODES, ROUTINGS
 from pathdsl.lang.signatures.scores import is_p_value
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
-from pathdsl.report.numbers import groups_text, many
+from pathdsl.report.numbers import groups_text, many, mlps_text
 from pathdsl.report.text.style import View, clip, paragraph, table
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ FROZEN = (
     "frozen norms: where kept and treated paths meet in a component, its norms have the scales of "
     "the reference run and means of their own; `check` also judges with recomputed norms and says "
     "where that changes a verdict"
+)
+
+ROUTED = (
+    "frozen routing: where kept and treated paths meet in a mixture of experts, it uses the "
+    "experts that the reference run uses there, with their weights"
 )
 
 
@@ -72,7 +77,7 @@ def described(name: str, program: Program, resolver: Callable[[], Resolver], vie
                     ["  layers", str(shape.n_layers)],
                     ["  heads", f"{shape.n_heads} in each layer, of width {shape.d_head}"],
                     ["  key/value groups", groups_text(shape)],
-                    ["  mlps", f"of width {shape.d_mlp}" if shape.has_mlp else "none"],
+                    ["  mlps", mlps_text(shape)],
                     ["  width", str(shape.d_model)],
                     ["  vocabulary", f"{shape.d_vocab:,}"],
                 ]
@@ -149,7 +154,9 @@ def _path(decl: ast.PathDecl, resolver: Resolver, view: View) -> list[str]:
     )
     if paths.units:
         names = [unit.label for unit in paths.units]
-        lines += ["", *_names(names, view, f"{len(names)} units")]
+        lines += ["", *_names(names, view, many(len(names), "unit"))]
+    if not paths.examples:
+        return [*lines, "", "  it has no path where its positions are different tokens"]
     lines += ["", "  some of its paths:"]
     lines += [f"    {clip(example, view.width - 4)}" for example in paths.examples]
     return lines
@@ -242,7 +249,10 @@ def _measured(decl: ast.ClaimDecl | ast.LetDecl, program: Program, view: View) -
     if isinstance(decl, ast.ClaimDecl):
         left, right = _text(decl.left, program), _text(decl.right, program)
         within = f" within {_text(decl.within, program)}" if decl.within is not None else ""
-        rows = [["  claims", f"{left} {decl.relation} {right}{within}"]]
+        said = f"{left} {decl.relation} {right}{within}"
+        if (emerges := decl.emerges) is not None:
+            said = f"emerges({said}) {emerges.relation} {_text(emerges.step, program)}"
+        rows = [["  claims", said]]
         level = decl.confidence
         rows.append(
             ["  confidence", _text(level, program) if level else "none: the estimate decides"]
@@ -270,6 +280,8 @@ def _task(decl: ast.TaskDecl, program: Program, view: View) -> list[str]:
     lines = table(rows)
     if NORM_MODES[field_word(program, decl, "layernorm")].frozen:
         lines += ["", paragraph(FROZEN, view, "  ", "  ")]
+    if ROUTINGS[field_word(program, decl, "routing")].frozen:
+        lines += ["", paragraph(ROUTED, view, "  ", "  ")]
     columns = columns_of(program, decl)
     if columns is not None:
         lines += ["", *table(

@@ -209,6 +209,7 @@ def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
         "tokens": plan.masks.n_pos,
         "treated": str(part.spec.treated) if part.spec.treated else None,
         "layernorm": part.spec.layernorm,
+        **({"routing": part.spec.routing} if plan.shape.mixture is not None else {}),
         "plain_runs": cost.plain_runs,
         "copies": counted.shared + counted.own,
         "shared_copies": counted.shared,

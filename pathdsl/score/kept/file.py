@@ -103,7 +103,8 @@ def unit_of(name: str, layout: Layout) -> ScoredUnit | None:
     if neuron:
         shape = layout.shape
         inside = int(neuron[1]) < shape.n_layers and int(neuron[2]) < shape.d_mlp
-        return ScoredUnit(sender=name) if inside and shape.has_mlp else None
+        alone = inside and shape.has_mlp and not shape.routes(int(neuron[1]))
+        return ScoredUnit(sender=name) if alone else None
     if "->" not in name:
         known = name in layout.named and name != LOGITS.name
         return ScoredUnit(sender=name) if known else None

@@ -111,6 +111,14 @@ class Bootstrap:
             note=WIDE if several and not _outside(form) else self._capped(made, tail),
         )
 
+    def form(self, node: Scalar) -> Scalar:
+        """An equal quantity whose leaves have ends."""
+        return self.lattice.form(node)
+
+    def together(self, node: Scalar, tail: float) -> Ends:
+        """The ends of a quantity whose leaves have theirs at this tail, as those of others may."""
+        return self._together(self.form(node), tail)
+
     def _capped(self, made: list[Leaf], tail: float) -> str:
         """What to say where no resample lies so far in the tail."""
         if tail * (self.count + 1) >= 1 or not any(isinstance(leaf, Hull) for leaf in made):

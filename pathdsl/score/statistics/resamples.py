@@ -10,7 +10,7 @@ from pathdsl.score.quantity import Scalar
 from pathdsl.score.statistics.design import Design, Stratum, Weights, design_of, generator_of
 from pathdsl.score.statistics.evaluate import Evaluator
 
-__all__ = ["Resamples"]
+__all__ = ["Resamples", "mark_of"]
 
 KEPT_ENTRIES = 64_000_000  # about as many bytes
 
@@ -25,6 +25,12 @@ class Resamples:
         self._kept: dict[object, list[Weights]] = {}
         self._kept_entries = 0
         self._last: tuple[object, list[Sequence[np.ndarray]]] | None = None
+
+    def release(self) -> None:
+        """Let go of what was drawn, which would be drawn again as it was."""
+        self._kept.clear()
+        self._kept_entries = 0
+        self._last = None
 
     def generator(self, stratum: Stratum) -> np.random.Generator:
         """What draws the units of a stratum, from the beginning."""
@@ -41,7 +47,7 @@ class Resamples:
         Those of the last design are kept as they are, not to be written to: members of a sweep
         share it.
         """
-        mark = _mark(design)
+        mark = mark_of(design)
         if self._last is None or self._last[0] != mark:
             entries = self.count * sum(s.n_units for s in design.strata)
             if entries > KEPT_ENTRIES // 8:
@@ -66,7 +72,7 @@ class Resamples:
 
     def _blocks(self, design: Design) -> Iterable[Weights]:
         """The resamples of a design, kept as bytes, since many quantities share a design."""
-        mark = _mark(design)
+        mark = mark_of(design)
         if mark not in self._kept:
             entries = self.count * sum(design.n_rows.values())
             if entries > KEPT_ENTRIES:
@@ -81,7 +87,7 @@ class Resamples:
         yield from self._kept[mark]
 
 
-def _mark(design: Design) -> object:
+def mark_of(design: Design) -> object:
     """What resamples of a design are known by."""
     strata = tuple((s.key, s.name, s.unit.tobytes()) for s in design.strata)
     return tuple(sorted(design.keys.items())), strata

@@ -1,0 +1,1 @@
+"""Series of checkpoints: one file judged at each revision of a model."""

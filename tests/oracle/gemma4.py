@@ -1,0 +1,142 @@
+"""Gemma 4 of text as parts for the tree, in float64 numpy, apart from the adapter.
+
+The stream is the model's own: what leaves a layer is multiplied by its `layer_scalar`, so that what
+a component wrote is another vector in each layer behind it.
+
+Source: the modelling file of `transformers` 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .graph import INPUT, Environment, PlaceNode
+from .tree import Array, _array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gemma4:
+    """A model, taken apart where it is asked."""
+
+    env: Environment
+    model: Any
+
+    @classmethod
+    def of(cls, model: Any) -> Gemma4:
+        """The parts of an unmodified model in float64."""
+        config = model.config
+        env = Environment(
+            n_layers=config.num_hidden_layers, n_heads=config.num_attention_heads, rows=(),
+            n_kv_heads=1,
+        )  # fmt: skip
+        return cls(env=env, model=model)
+
+    def embed(self, ids: Sequence[int]) -> Array:
+        """Scaled token embeddings, (T, d_model)."""
+        tokens = _array(self.model.model.embed_tokens.weight)
+        return tokens[list(ids)] * np.sqrt(tokens.shape[1])
+
+    def stream(
+        self,
+        receiver: PlaceNode,
+        values: Mapping[PlaceNode, Array],
+        like: Mapping[PlaceNode, Array] | None = None,
+    ) -> Array:
+        """Layer by layer; behind each one below the receiver's the whole is multiplied."""
+        total = values[INPUT]
+        end = self.env.n_layers if receiver[0] == "logits" else receiver[1]
+        for number, block in enumerate(self.model.model.layers):
+            if ("a", number, 0) in values:
+                other = None if like is None else self._written(number, like)
+                total = total + _normed(
+                    block.post_attention_layernorm, self._written(number, values), other
+                )
+            if ("m", number) in values:
+                total = total + values["m", number]
+            if number < end:
+                total = total * float(block.layer_scalar)
+        return total
+
+    def _written(self, number: int, values: Mapping[PlaceNode, Array]) -> Array:
+        """What all heads of a layer write, before the norm behind them."""
+        heads = [values["a", number, head] for head in range(self.env.n_heads)]
+        out = self.model.model.layers[number].self_attn.o_proj
+        return _linear(out, np.concatenate(heads))
+
+    def keys(self, node: PlaceNode, at: int) -> Sequence[int]:
+        """The last positions up to its own, as many as a window holds."""
+        slides = self.model.config.layer_types[node[1]] == "sliding_attention"
+        first = at + 1 - self.model.config.sliding_window if slides else 0
+        return range(max(0, first), at + 1)
+
+    def project(
+        self, node: PlaceNode, slot: str, stream: Array, at: int, like: Array | None = None
+    ) -> Array:
+        """A head's query, key or value (d_head,)."""
+        block, config = self.model.model.layers[node[1]], self.model.config
+        attention = block.self_attn
+        part = getattr(attention, f"{slot}_proj")
+        whole = _linear(
+            attention.k_proj if part is None else part,
+            _normed(block.input_layernorm, stream, like),
+        )
+        size = attention.head_dim
+        stored = len(whole) // size
+        which = node[2] * stored // self.env.n_heads
+        norm = getattr(attention, f"{slot}_norm")
+        own = _normed(norm, whole[which * size : (which + 1) * size])
+        if slot == "v":
+            return own
+        rope = config.rope_parameters[config.layer_types[node[1]]]
+        half, turned = size // 2, own.copy()
+        share = rope.get("partial_rotary_factor", 1.0)
+        for i in range(int(share * size // 2) if rope["rope_type"] == "proportional" else half):
+            angle = at * rope["rope_theta"] ** (-2 * i / size)
+            one, two = own[i], own[i + half]
+            turned[i] = one * np.cos(angle) - two * np.sin(angle)
+            turned[i + half] = two * np.cos(angle) + one * np.sin(angle)
+        return turned
+
+    def attend(self, node: PlaceNode, query: Array, keys: Array, values: Array) -> Array:
+        """z (d_head,) of one query; scores are not scaled."""
+        scores = keys @ query
+        weights = np.exp(scores - scores.max())
+        return (weights / weights.sum()) @ values
+
+    def mlp(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
+        """What the MLP adds, after its own norm."""
+        block = self.model.model.layers[node[1]]
+        after = block.post_feedforward_layernorm
+        other = None if like is None else self._mlp(block, like)
+        return _normed(after, self._mlp(block, stream, like), other)
+
+    def _mlp(self, block: Any, stream: Array, like: Array | None = None) -> Array:
+        x, part = _normed(block.pre_feedforward_layernorm, stream, like), block.mlp
+        gate = _linear(part.gate_proj, x)
+        gate = 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate**3)))
+        return _linear(part.down_proj, gate * _linear(part.up_proj, x))
+
+    def neuron(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
+        """Behind a norm neurons write nothing of their own."""
+        raise NotImplementedError
+
+    def logits(self, stream: Array, like: Array | None = None) -> Array:
+        """(d_vocab,) of the last stream."""
+        logits = _array(self.model.lm_head.weight) @ _normed(self.model.model.norm, stream, like)
+        cap = self.model.config.final_logit_softcapping
+        return logits if cap is None else cap * np.tanh(logits / cap)
+
+
+def _normed(module: Any, x: Array, like: Array | None = None) -> Array:
+    gain = _array(module.weight) if hasattr(module, "weight") else 1.0
+    square = (x if like is None else like) ** 2
+    return np.asarray(x / np.sqrt(square.mean() + module.eps) * gain)
+
+
+def _linear(module: Any, x: Array) -> Array:
+    out = _array(module.weight) @ x
+    return out if module.bias is None else out + _array(module.bias)
