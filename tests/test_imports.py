@@ -200,6 +200,8 @@ def test_nothing_imports_the_scripts_that_made_the_bundled_models() -> None:
         ("from pathdsl.engine import runner", "pathdsl.lang.check.whole"),
         ("from pathdsl.engine.load import files", "pathdsl.models.build.training"),
         ("from pathdsl.engine.toy.model import ToyModel", "pathdsl.models.other"),
+        ("from pathdsl.engine.load import files", "pathdsl.models.build.training"),
+        ("from pathdsl.engine.toy.model import ToyModel", "pathdsl.models.other"),
         ("import pathdsl.score.judge", "pathdsl.plan.build"),
         ("def late():\n    from pathdsl.cli.main import main", "pathdsl.report.text.check"),
         ("from pathdsl.lang import ast", "pathdsl.tasks.base"),
