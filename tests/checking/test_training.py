@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -309,3 +311,21 @@ def test_few_prompts_do_not_define_what_a_denominator_leaves_undefined(tmp_path:
     ).emergences
     assert late.steps[0].verdict is Verdict.UNDEFINED and late.estimate == 900
     assert late.steps[1].verdict is Verdict.INCONCLUSIVE
+
+
+def test_an_interrupt_while_garbage_is_collected_is_not_lost() -> None:
+    class Held:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            _ = [i for i in range(1000)]  # somewhere in here the handler runs
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        circle: list[object] = [Held()]
+        circle.append(circle)
+        del circle
+        with pytest.raises(KeyboardInterrupt):
+            lazy_model.collect()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -10,7 +10,6 @@ A revision that cannot be judged is a hole: it is told, the others are judged, a
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.training.revisions import Revision, Varied
 from pathdsl.checking.training.shared import OneOfSeries, Shared
+from pathdsl.engine.lazy_model import collect
 from pathdsl.engine.load.source import shape_of
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, errors_in, overall
 from pathdsl.graph.model.shape import ModelShape
@@ -230,7 +230,7 @@ def _judged(
     for used in outcome.models.values():
         used.release()
     kept.rest()
-    gc.collect()  # modules hold one another in circles
+    collect()  # modules hold one another in circles
     wrong = errors_in(outcome.diagnostics)
     why = ""
     if outcome.judgement is None:
