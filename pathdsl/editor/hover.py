@@ -23,6 +23,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.canonical import tree_hash
 from pathdsl.lang.rules import pages
 from pathdsl.lang.serving import columns_of, fields_of, generator
+from pathdsl.lang.words import words_named
 from pathdsl.report.text.explain_name import described
 from pathdsl.report.text.explain_task import generator_text
 from pathdsl.report.text.style import View
@@ -203,9 +204,8 @@ def _variable(document: Document, mention: Mention, statement: ast.Statement) ->
 
 
 def _position(document: Document, name: str) -> str:
-    if name == "END":
-        return "**END** · position: the last token of the prompt"
-    lines = [f"**{name}** · position"]
+    known = [one.meaning for one in words_named(name) if one.kind == "position"]
+    lines = [f"**{name}** · position" + "".join(f": {text}" for text in known)]
     for task in document.program.tasks.values():
         data = fields_of(document.program, task).get("data")
         made = generator(data.value.name) if data and isinstance(data.value, ast.Call) else None

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import gc
 import json
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING
 
 from pathdsl.engine.load.devices import check_device, make_deterministic
@@ -33,9 +35,26 @@ if TYPE_CHECKING:
 
     from pathdsl.engine.adapters.base import Adapter
 
-__all__ = ["LazyModel"]
+__all__ = ["LazyModel", "collect"]
 
 _KEPT = ("architecture", "dtype", "attention", "device", "threads", "torch", "transformers")
+
+
+def collect() -> None:
+    """Garbage is collected; Ctrl-C that comes meanwhile counts behind it, since what is raised in a
+    finalizer is dropped."""
+    known = signal.getsignal(signal.SIGINT)
+    if known is not signal.default_int_handler or current_thread() is not main_thread():
+        gc.collect()
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        gc.collect()
+    finally:
+        signal.signal(signal.SIGINT, known)
+    if came:
+        raise KeyboardInterrupt
 
 
 class Turns:
@@ -48,7 +67,7 @@ class Turns:
         """It is this model's turn: the one that had it lets go of its weights."""
         if self._held is not None and self._held is not model:
             self._held.release()
-            gc.collect()  # modules hold one another in circles
+            collect()  # modules hold one another in circles
             import torch
 
             if torch.cuda.is_available():

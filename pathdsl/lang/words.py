@@ -102,7 +102,17 @@ _NODES = {
     "r5": ("the residual stream as it enters layer 5, a mark on paths", "through(r5@END)"),
     "except": ("leaves members out of a set of nodes", "{attn, except a3.h1} -> logits"),
 }
-_POSITIONS = {"END": ("the last token of the prompt", "a3.h1@END -> logits")}
+_POSITIONS = {
+    "END": ("the last token of the prompt", "a3.h1@END -> logits"),
+    "ANSWER": (
+        "the tokens of the answer behind the prompt, in a task with `answers = whole`",
+        "a3.h1@ANSWER -> logits",
+    ),
+    "MASK": (
+        "where the prompt holds the tokenizer's mask token, in a task with `positions = [MASK]`",
+        "a3.h1@MASK -> logits",
+    ),
+}
 _SIGNS = {
     "->": ("a direct edge: nothing but the residual stream between", "a0.h0 -> a3.h1 -> logits"),
     "~>": ("any nodes between, or none", "a0.h0 ~> a3.h1 ~> logits"),

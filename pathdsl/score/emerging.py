@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
 
+import numpy as np
+
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.methods import correction_of
 from pathdsl.record import record
@@ -31,6 +33,9 @@ __all__ = ["EmergenceResult", "Kept", "StepResult", "emerged"]
 
 NAMED = 6
 """Steps that a note lists."""
+MOST_BYTES = 256_000_000
+BYTES_OF_A_LEAF = 40
+"""For each resample, while its distribution is kept from the tail of all steps to its ends."""
 
 
 @record
@@ -91,6 +96,12 @@ class _Posed:
             return []
         return [self.bootstrap.leaves.of(part) for part in leaves(self.bootstrap.form(node))]
 
+    def rest(self) -> None:
+        """Let go of what would be drawn again as it was."""
+        self.__dict__.pop("leaves", None)
+        self.bootstrap.forget()
+        self.bootstrap.leaves.resamples.release()
+
 
 Key = tuple[str, str]
 """A claim and its member, "" where it has none."""
@@ -108,6 +119,11 @@ class Kept:
             self.posed[decl.name.name, question.member] = _Posed(
                 question=question, bootstrap=bootstrap
             )
+
+    def rest(self) -> None:
+        """Keep nothing but what was measured, until all revisions are there."""
+        for one in self.posed.values():
+            one.rest()
 
 
 def emerged(
@@ -184,11 +200,17 @@ def _tail(known: Sequence[_Posed], alpha: float) -> float:
         for one in known
         if one.leaves
     }
-    deviations = []
-    for one in known:
-        deviations += [deviations_of(leaf) for leaf in one.leaves]
-        one.bootstrap.leaves.resamples.release()  # each revision has its own
-    return joint_tail(deviations, one.bootstrap.count, alpha, aligned=len(designs) <= 1)
+    count, total = known[0].bootstrap.count, sum(len(one.leaves) for one in known)
+    many = total * BYTES_OF_A_LEAF * count > MOST_BYTES
+
+    def deviations() -> Iterator[np.ndarray | None]:
+        for one in known:
+            yield from map(deviations_of, one.leaves)
+            if many:
+                one.rest()
+            one.bootstrap.leaves.resamples.release()  # each revision has its own
+
+    return joint_tail(deviations(), total, count, alpha, aligned=len(designs) <= 1)
 
 
 def _at(posed: _Posed, step: int, tail: float | None) -> StepResult:
@@ -196,7 +218,9 @@ def _at(posed: _Posed, step: int, tail: float | None) -> StepResult:
     question, bootstrap = posed.question, posed.bootstrap
     node, evaluator = question.node, bootstrap.evaluator
     estimate = evaluator.estimate(node)
-    why = bootstrap.undefined(node, 1 - 2 * tail if tail is not None else 0.95)
+    level = 1 - 2 * tail if tail is not None else USUAL
+    # Few prompts have no interval above 95%, and what may be 0 there may be 0 at 95%.
+    why = bootstrap.undefined(node, level) or bootstrap.undefined(node, min(level, 0.95))
     n = design_of(node, evaluator.session.tasks).n
     if why:
         return StepResult(
@@ -213,7 +237,7 @@ def _at(posed: _Posed, step: int, tail: float | None) -> StepResult:
         else:
             ends = bootstrap.together(node, tail)
     interval = Interval(low=ends[0], high=ends[1], method="together")
-    bootstrap.leaves.resamples.release()
+    posed.rest()
     return StepResult(
         step=step,
         verdict=decide(rule, interval),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +22,8 @@ from pathdsl.engine.store.store import Store
 from pathdsl.errors import ExitCode
 from pathdsl.lang.lint import lint_file
 from pathdsl.models import bundled
+from pathdsl.report.text.style import View
+from pathdsl.report.text.training import training_object, training_report
 from pathdsl.score.results import Verdict
 
 SERIES = "reuse-mini-step-300,reuse-mini-step-500,reuse-mini-step-900"
@@ -248,3 +253,79 @@ def test_what_is_no_series(tmp_path: Path, revisions: str, told: str) -> None:
     with pytest.raises(ValueError) as caught:
         read_revisions(revisions, program, CheckOptions())
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("checkpoint-1000", 1000), ("step1000-main", 1000), ("ckpt_4000.pth", 4000),
+        ("epoch=3-step=1000", 1000), ("v1.5-step200-tokens5B", 200), ("global_step0", 0),
+        ("step10k", "`step10k` of `step10k` is no whole number"), ("step1e5", "`step1e5` of"),
+        ("step0.5", "`step0.5` of"), ("tokens-10B", "`10B` of"), ("step5_step6", "and several"),
+        ("epoch3-batch4", "and several"), ("last", "has no number"),
+    ],
+)  # fmt: skip
+def test_steps_by_name(tmp_path: Path, name: str, step: int | str) -> None:
+    path = tmp_path / "hub.circuit"
+    path.write_text('circuit c "C" { language = 1 }\nmodel m = hf("EleutherAI/pythia-70m")\n')
+    program, _ = lint_file(str(path))
+    if isinstance(step, int):
+        assert step in read_revisions(f"m={name},other:99", program, CheckOptions()).steps
+        return
+    with pytest.raises(ValueError) as caught:
+        read_revisions(f"{name},other:99", program, CheckOptions())
+    assert step in str(caught.value) and f"`{name}:STEP`" in str(caught.value)
+
+
+def test_a_converted_checkpoint_has_the_number_that_it_was_converted_with(tmp_path: Path) -> None:
+    path = tmp_path / "toy.circuit"
+    path.write_text('circuit c "C" { language = 1 }\nmodel m = folder("a")\n')
+    program, _ = lint_file(str(path))
+    for name, number in (("run2", 4000), ("a", 500), ("step7", 900)):
+        (tmp_path / name).mkdir()
+        note = {"model_type": "pathdsl_toy", "converted": {"checkpoint": number}}
+        (tmp_path / name / "config.json").write_text(json.dumps(note))
+    asked = ",".join(f"{tmp_path}/{name}" for name in ("run2", "a", "step7"))
+    found = read_revisions(asked, program, CheckOptions())
+    assert [(Path(one.name).name, one.step) for one in found.revisions] == [
+        ("step7", 7), ("a", 500), ("run2", 4000),
+    ]  # fmt: skip
+
+
+def test_a_revision_of_another_shape_is_named(tmp_path: Path) -> None:
+    found = judged(tmp_path, f"{SERIES},ioi-mini:1000")
+    assert [at.revision.name for at in found.misshapen] == ["ioi-mini"]
+    told = training_report(found, View(width=100))
+    assert "of another shape than most revisions: `ioi-mini` (step 1000)" in told
+    assert training_object(found)["other_shape"] == [1000]
+
+
+def test_few_prompts_do_not_define_what_a_denominator_leaves_undefined(tmp_path: Path) -> None:
+    """Above 95% few prompts have no interval, and so none that holds 0."""
+    text = TEXT.replace("take: 60", "take: 10").replace(
+        "claim late: emerges(accuracy(reference, answer: io) >= 80%)",
+        "claim late: emerges(faithfulness(through(readers)) >= 50%)",
+    )
+    (late,) = judged(
+        tmp_path, "reuse-mini-step-300,reuse-mini-step-900", text, only="late"
+    ).emergences
+    assert late.steps[0].verdict is Verdict.UNDEFINED and late.estimate == 900
+    assert late.steps[1].verdict is Verdict.INCONCLUSIVE
+
+
+def test_an_interrupt_while_garbage_is_collected_is_not_lost() -> None:
+    class Held:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            _ = [i for i in range(1000)]  # somewhere in here the handler runs
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        circle: list[object] = [Held()]
+        circle.append(circle)
+        del circle
+        with pytest.raises(KeyboardInterrupt):
+            lazy_model.collect()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

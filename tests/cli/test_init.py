@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shlex
 import shutil
@@ -146,3 +147,57 @@ def test_a_fault_has_a_repair(given: str, code: str, repair: str, tmp_path: Path
     said = told(*shlex.split(given), cwd=tmp_path)
     assert f"[{code}" in said and repair in said, said
     assert not list(tmp_path.glob("*.circuit"))
+
+
+MASKED = """[PAD] [UNK] [CLS] [SEP] [MASK] is the capital of france italy . paris rome""".split()
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small BERT, and rows with a mask."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+
+    place = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(MASKED), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=32,
+    )  # fmt: skip
+    BertForMaskedLM(config).eval().save_pretrained(place / "bert")
+    vocabulary = {word: i for i, word in enumerate(MASKED)}
+    BertTokenizerFast(vocab=vocabulary).save_pretrained(place / "bert")
+    lands = {"france": "paris", "italy": "rome"}
+    rows = [
+        {"prompt": f"[MASK] is the capital of {a} .", "other": f"[MASK] is the capital of {b} .",
+         "answer": lands[a], "wrong": lands[b]}
+        for a, b in (("france", "italy"), ("italy", "france"))
+    ]  # fmt: skip
+    (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return place
+
+
+@pytest.mark.parametrize("name", [one for one in NAMES if one != "edges_of_a_file"])
+def test_a_masked_model_is_read_at_the_mask(name: str, encoder: Path) -> None:
+    own = ["--model", "folder:bert", "--data", "rows.jsonl", "-o", f"{name}.circuit"]
+    told("-t", name, *own, cwd=encoder, code=0)
+    text = (encoder / f"{name}.circuit").read_text()
+    assert "positions = [MASK]" in text and "metric LD @MASK" in text
+    assert "END" not in text and "last token" not in text
+    assert pathdsl("lint", f"{name}.circuit", cwd=encoder).stdout.strip() == "1 file: no faults"
+    if name in ("direct_effects", "paper_claim"):
+        done = pathdsl("check", f"{name}.circuit", "--no-cache", cwd=encoder)
+        assert done.returncode == 1 and "PD264" not in done.stdout, done.stdout + done.stderr
+
+
+def test_the_mask_may_be_named(encoder: Path) -> None:
+    own = ["--model", "folder:bert", "--data", "rows.jsonl", "-o", "named.circuit"]
+    told("-t", "minimality", *own, "--positions", "MASK", cwd=encoder, code=0)
+    assert (encoder / "named.circuit").read_text().count("[MASK]") == 1
+
+
+@pytest.mark.parametrize("name", ["completeness", "paper_claim"])
+def test_a_model_without_mlps_gets_no_paths_through_them(name: str, tmp_path: Path) -> None:
+    own = ["--model", "bundled:attention-mini", "--data", "mini_induction"]
+    told("-t", name, *own, cwd=tmp_path, code=0)
+    assert "mlp" not in (tmp_path / f"{name}.circuit").read_text().lower()

@@ -304,3 +304,33 @@ def test_windows_are_compared_with_single_nodes(windows: str, beside: str, told:
     group = "group some = { m0, m1, m2 }\n"
     text = f"{HEAD}{group}let a for w in {windows} = effect(through(w))\n{beside}\n"
     assert ("PD512" in warned(text)) is told
+
+
+EMERGING = "claim c: emerges(faithfulness(through(mlp)) >= 80%) {} at 95% confidence{}\n"
+
+
+@pytest.mark.parametrize(
+    ("claimed", "control", "counts"),
+    [
+        ("<= 900", "<= 900", True), ("<= 900", "<= 2000", True), ("<= 900", "<= 10", False),
+        ("<= 900", "> 900", False), ("> 900", "> 900", True), ("> 900", "> 2000", False),
+    ],
+)  # fmt: skip
+def test_a_control_of_an_emergence_is_of_no_harder_step(
+    claimed: str, control: str, counts: bool
+) -> None:
+    wrong = EMERGING.replace("claim c", "claim k").replace(
+        "through(mlp)", "random_like(through(mlp), seed: 0)"
+    )
+    text = HEAD + EMERGING.format(claimed, "") + wrong.format(control, " expect refuted")
+    assert ("PD501" in warned(text)) is not counts
+
+
+def test_the_example_of_a_control_of_an_emergence_is_one() -> None:
+    text = (
+        HEAD + "path P = through(mlp)\n" + EMERGING.replace("through(mlp)", "P").format("<= 9", "")
+    )
+    program, _ = load_program("example.circuit", text)
+    (found,) = [fault for fault in check_method(program) if fault.code == "PD501"]
+    assert "emerges(faithfulness(random_like(P, seed: 0)) >= 80%) <= 9" in found.help
+    assert "PD501" not in warned(text + found.help.strip("`") + "\n")

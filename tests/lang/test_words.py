@@ -105,3 +105,8 @@ def test_every_option_says_what_it_is_for() -> None:
     for word in all_words():
         for option in word.options:
             assert option.means or " = " in option.written, f"{word.name}, {option.written}"
+
+
+@pytest.mark.parametrize("name", ["END", "ANSWER", "MASK"])
+def test_positions_that_the_language_knows_have_an_entry(name: str) -> None:
+    assert [word.kind for word in words_named(name)] == ["position"]

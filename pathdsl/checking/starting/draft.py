@@ -167,7 +167,8 @@ def draft(
     columns = {role: _column(role, getattr(wanted, role), rows, template) for role in ROLES}
     if wanted.no_wrong:
         columns["wrong"] = ""
-    positions = _positions(wanted.positions, rows)
+    masked = shape.prediction_head and not shape.causal  # it predicts what stands at a mask
+    positions = _positions(wanted.positions, rows, masked=masked)
     if shape.n_layers < template.layers:
         raise _fault(
             "PD473",
@@ -195,6 +196,10 @@ def draft(
         "own": own and not wanted.heads and not wanted.early,
         "placeholder": bool(template.heads) and not own and not wanted.heads,
         "at_end": False,
+        "place": "MASK" if masked else "END",
+        "at_place": " @MASK" if masked else "",
+        "spot": "mask" if masked else "last token",
+        "mlps": shape.has_mlp,
         "edges": edges,
         "top": 0,
     }
@@ -299,20 +304,23 @@ def _like(given: str, rows: Rows) -> str:
     return next(iter(nearest(given, rows.columns)), "COLUMN")
 
 
-def _positions(given: tuple[str, ...] | None, rows: Rows) -> tuple[str, ...]:
+def _positions(given: tuple[str, ...] | None, rows: Rows, *, masked: bool) -> tuple[str, ...]:
+    """The named tokens; a masked language model finds `MASK` in the prompts."""
+    found = ("MASK",) if masked else ()
     if given is None:
-        return rows.positions
+        return tuple(dict.fromkeys((*rows.positions, *found)))
     for name in given:
-        if name not in rows.positions and name != "END":
+        if name not in (*rows.positions, *found, "END"):
             has = ", ".join(f"`{one}`" for one in rows.positions)
+            hint = did_you_mean(name, rows.positions)
             raise _fault(
                 "PD472", f"not every row has the position {quoted(name)}",
-                notes=(did_you_mean(name, rows.positions),
+                notes=(*([hint] if hint else []),
                        f"every row has {has}" if has else "the rows name no positions"),
                 help=f"--positions {','.join(rows.positions)}" if rows.positions
                 else '{"prompt": "…", "positions": {"SUBJECT": 3}}',
             )  # fmt: skip
-    return tuple(name for name in given if name != "END")
+    return tuple(dict.fromkeys((*(name for name in given if name != "END"), *found)))
 
 
 def _heads(

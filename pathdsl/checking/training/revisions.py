@@ -6,7 +6,8 @@
     base=step0,step1000                        of the model `base`, where the file has several
 
 What a name means depends on the model that is varied: a revision on the hub, a folder, or the name
-of a bundled model. Its step is the number behind `step`, or the only number in the name.
+of a bundled model. Its step is the number behind `step`, that of the checkpoint that `convert` made
+a folder of, or the only number in the name.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from glob import glob
 from pathlib import Path
 
 from pathdsl.checking.options import CheckOptions
-from pathdsl.engine.load.source import ModelSource, source_of
+from pathdsl.engine.load.source import ModelSource, config_of, source_of
+from pathdsl.errors import PathdslError
 from pathdsl.lang.program import Program
 from pathdsl.models import names
 from pathdsl.near import did_you_mean
@@ -31,8 +33,10 @@ MOST = 1000
 
 _RANGE = re.compile(r"(?P<a>.*?)(?P<m>\d{1,15})(?P<b>\D*)\.\.(?P<c>.*?)(?P<n>\d{1,15})(?P<d>\D*)")
 _STRIDE = re.compile(r":(\d{1,15})\Z")
-_STEP = re.compile(r"step[-_]?(\d{1,15})(?!\d)", re.IGNORECASE)
+_STEP = re.compile(r"step[-_=]?(\d{1,15})(?!\d)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+")
+_GOES_ON = re.compile(r"[.,]\d|e[-+]?\d|[kmbt](?![a-z])", re.IGNORECASE)
+"""Behind the digits of a number that is more than they say: `10k`, `1e5`, `0.5`."""
 _WANTED = "`step0..step143000:1000`, a list with commas, or a pattern of folders"
 
 
@@ -68,8 +72,9 @@ def read_revisions(text: str, program: Program, options: CheckOptions) -> Varied
     base = source_of(program, options.models, program.models[model])
     found: dict[int, Revision] = {}
     for name, step in _items(rest, base):
+        source = _source(name, base)
         if step is None:
-            step = _step_of(name)
+            step = _step_of(name, source)
         if step in found and found[step].name == name:
             continue
         if step in found:
@@ -77,7 +82,7 @@ def read_revisions(text: str, program: Program, options: CheckOptions) -> Varied
                 f"`{found[step].name}` and `{name}` are both of step {step}; leave one out, or "
                 f"give its step, `{name}:STEP`"
             )
-        found[step] = Revision(step=step, name=name, source=_source(name, base))
+        found[step] = Revision(step=step, name=name, source=source)
         if len(found) > MOST:
             raise ValueError(f"more than {MOST:,} revisions; take a wider stride, `…:10000`")
     if len(found) < 2:
@@ -161,17 +166,33 @@ def _pattern(item: str, base: ModelSource) -> Sequence[str]:
     return found
 
 
-def _step_of(name: str) -> int:
+def _step_of(name: str, source: ModelSource) -> int:
     """The step that a name tells; ValueError where it tells none, or several numbers."""
     last = Path(name).name
-    told = {int(found) for found in _STEP.findall(last)}
-    numbers = _NUMBER.findall(last)
-    if not told and len(numbers) == 1 and len(numbers[0]) <= 15:
-        return int(numbers[0])
-    if len(told) != 1:
-        what = "no number" if not numbers else "no number behind `step`, and several"
+    found = [*_STEP.finditer(last)]
+    if not found and (converted := _converted(source)) is not None:
+        return converted
+    found = found or [one for one in _NUMBER.finditer(last) if len(one[0]) <= 15]
+    told = {int(one[one.lastindex or 0]) for one in found}
+    if len(told) != 1 or (not _STEP.search(last) and len(_NUMBER.findall(last)) > 1):
+        what = "no number" if not told else "no number behind `step`, and several"
         raise ValueError(f"`{name}` has {what}: give its step, `{name}:STEP`")
+    if more := _GOES_ON.match(last, found[-1].end()):
+        part = f"{found[-1][0]}{more[0]}"
+        raise ValueError(f"`{part}` of `{name}` is no whole number: give its step, `{name}:STEP`")
     return next(iter(told))
+
+
+def _converted(source: ModelSource) -> int | None:
+    """The number of the checkpoint that a folder was converted from, where its config has it."""
+    if source.lies != "in a folder":
+        return None
+    try:
+        note = (config_of(source) or {}).get("converted")
+    except PathdslError:  # told where the revision is judged
+        return None
+    number = note.get("checkpoint") if isinstance(note, dict) else None
+    return number if type(number) is int and number >= 0 else None
 
 
 def _source(name: str, base: ModelSource) -> ModelSource:

@@ -10,7 +10,6 @@ A revision that cannot be judged is a hole: it is told, the others are judged, a
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,10 @@ from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.training.revisions import Revision, Varied
 from pathdsl.checking.training.shared import OneOfSeries, Shared
-from pathdsl.errors import Diagnostic, ExitCode, errors_in, overall
+from pathdsl.engine.lazy_model import collect
+from pathdsl.engine.load.source import shape_of
+from pathdsl.errors import Diagnostic, ExitCode, PathdslError, errors_in, overall
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang import ast
 from pathdsl.lang.only import is_asked
 from pathdsl.lang.program import Program
@@ -41,11 +43,13 @@ __all__ = ["AtStep", "Series", "Track", "judge_series"]
 class AtStep:
     """What came of one revision: `outcome` is without its session, `why` says why none is there.
 
-    Numbers below `noise` are rounding.
+    `shape` is that of the model that is varied, None where no config gives one. Numbers below
+    `noise` are rounding.
     """
 
     revision: Revision
     outcome: FileOutcome
+    shape: ModelShape | None
     why: str = ""
     noise: float = 0.0
 
@@ -118,6 +122,13 @@ class Series:
             if model is not None and model.weights:
                 by_weights.setdefault(tuple(sorted(model.weights.items())), []).append(at)
         return [tuple(some) for some in by_weights.values() if len(some) > 1]
+
+    @property
+    def misshapen(self) -> list[AtStep]:
+        """Revisions of another shape than most have: no checkpoints of the same training."""
+        known = [at.shape for at in self.steps if at.shape is not None]
+        usual = max(known, key=known.count, default=None)
+        return [at for at in self.steps if at.shape not in (None, usual)]
 
     @property
     def sources(self) -> dict[str, SourceFile]:
@@ -218,13 +229,19 @@ def _judged(
     outcome = check_program(program, faults, one)
     for used in outcome.models.values():
         used.release()
-    gc.collect()  # modules hold one another in circles
+    kept.rest()
+    collect()  # modules hold one another in circles
     wrong = errors_in(outcome.diagnostics)
     why = ""
     if outcome.judgement is None:
         why = f"[{wrong[0].code}] {wrong[0].message}" if wrong else "nothing to judge"
+    try:
+        shape = shape_of(revision.source)
+    except PathdslError:  # told by the outcome
+        shape = None
     light = replace(outcome, session=None, plans=(), other_plans=())  # a session holds the model
-    return AtStep(revision=revision, outcome=light, why=why, noise=outcome.noise), kept
+    at = AtStep(revision=revision, outcome=light, shape=shape, why=why, noise=outcome.noise)
+    return at, kept
 
 
 def _together(

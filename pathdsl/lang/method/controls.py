@@ -179,6 +179,8 @@ def _example(program: Program, claim: _Claim) -> str:
         subject = sets[0] if len(sets) == 1 else None
     if isinstance(subject, ast.Name) and subject.name in program.paths and not written.loop:
         start, end = written.left.span.start, (written.within or written.right).span.end
+        if written.emerges is not None:
+            start, end = written.emerges.span.start, written.emerges.span.end
         at = subject.span
         if start <= at.start and at.end <= end and (name := source_text(program, subject)):
             before = span_text(program, replace(at, start=start, end=at.start))
@@ -187,10 +189,10 @@ def _example(program: Program, claim: _Claim) -> str:
                 f"`claim control: {before}random_like({name}, seed: 0){behind} "
                 "at 95% confidence expect refuted`"
             )
-    return (
-        "`claim control: faithfulness(random_like(P, seed: 0)) >= 80% at 95% confidence "
-        "expect refuted`"
-    )
+    some = "faithfulness(random_like(P, seed: 0)) >= 80%"
+    if written.emerges is not None:
+        some = f"emerges({some}) <= STEP"
+    return f"`claim control: {some} at 95% confidence expect refuted`"
 
 
 # -------------------------------------------------------------------------------------------------
@@ -268,6 +270,8 @@ def _reason(program: Program, control: _Claim, held: list[_Claim]) -> str:
             continue
         if fails.asks != asked.asks:
             text, at = f"`{control.name}` asks for the other side than `{claim.name}`", 2
+        elif not _no_sooner(fails, asked):
+            text, at = f"`{control.name}` asks for another step than `{claim.name}`", 3
         else:
             text, at = _threshold(program, control, claim), 3
         if at > rank:
@@ -277,7 +281,8 @@ def _reason(program: Program, control: _Claim, held: list[_Claim]) -> str:
 
 def _is_control_of(fails: Said, asked: Said) -> bool:
     """Whether what fails where a control holds is what a claim says, or less."""
-    return fails.asks == asked.asks and _same(fails, asked) and _no_harder(fails, asked)
+    alike = fails.asks == asked.asks and _same(fails, asked)
+    return alike and _no_harder(fails, asked) and _no_sooner(fails, asked)
 
 
 def _failing(control: _Claim) -> tuple[Said, ...]:
@@ -328,6 +333,17 @@ def _no_harder(control: Said, claim: Said) -> bool:
     eased = all(isclose(a, b) or (sign * a <= sign * b and a * b >= 0) for a, b in asked)
     numbers = control.number, claim.number
     return eased and (isclose(*numbers) or sign * numbers[0] < sign * numbers[1])
+
+
+def _no_sooner(control: Said, claim: Said) -> bool:
+    """Whether a control asks for no step that is harder to meet than that of the claim.
+
+    One that is no `emerges` is judged at every step, and a claim of `emerges` may be beside it.
+    """
+    if control.steps is None or claim.steps is None:
+        return True
+    (side, step), (asked, last) = control.steps, claim.steps
+    return side == asked and (step >= last if side == "below" else step <= last)
 
 
 def _threshold(program: Program, control: _Claim, claim: _Claim) -> str:

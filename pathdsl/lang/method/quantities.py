@@ -101,13 +101,15 @@ class Said:
     """A claim as `terms`, each with its factor, whose sum `asks` for a side of a `number`.
 
     Whether the number itself will do is left out. The first term about a path set has the factor 1.
-    `within` is the distance of `~=`, 0 for the others.
+    `within` is the distance of `~=`, 0 for the others. `steps`: of a claim of `emerges` the side
+    and the step that it asks for.
     """
 
     terms: Mapping[Term, float]
     asks: Asks
     number: float
     within: float = 0.0
+    steps: tuple[Asks, float] | None = None
 
     @property
     def random(self) -> bool:
@@ -121,7 +123,7 @@ class Said:
 
     @property
     def turned(self) -> Said:
-        """That the claim does not hold."""
+        """That the claim does not hold, whenever that is."""
         return Said(
             terms=self.terms,
             asks=_TURNED[self.asks],
@@ -150,6 +152,7 @@ def _said(found: _Sum, like: Said) -> Said | None:
         asks=like.asks if unit > 0 else _TURNED[like.asks],
         number=like.number / unit + 0.0,
         within=abs(like.within / unit),
+        steps=like.steps,
     )
 
 
@@ -192,7 +195,10 @@ class Quantities:
         sides = self._sum(claim.left, bound).plus(self._sum(claim.right, bound), -1.0)
         within = self._sum(claim.within, bound).number if claim.within is not None else 0.0
         asks = RELATIONS[claim.relation].asks
-        like = Said(terms={}, asks=asks, number=-sides.number, within=within)
+        emerges, steps = claim.emerges, None
+        if emerges is not None and isinstance(emerges.step, ast.Number):
+            steps = RELATIONS[emerges.relation].asks, emerges.step.value
+        like = Said(terms={}, asks=asks, number=-sides.number, within=within, steps=steps)
         return _said(sides, like)
 
     # ---------------------------------------------------------------------------------------------

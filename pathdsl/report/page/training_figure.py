@@ -16,7 +16,7 @@ from pathdsl.checking.training.series import Series
 from pathdsl.lang.visible import visible
 from pathdsl.report.figures.curve import grid_step
 from pathdsl.report.numbers import pair, shown, wanted_text
-from pathdsl.report.text.training import SIGNS, AnyResult, emergence_text
+from pathdsl.report.text.training import SIGNS, AnyResult, emergence_text, misshapen_text
 from pathdsl.score.results import ClaimResult, Verdict
 
 __all__ = ["training_html", "training_svg"]
@@ -223,6 +223,8 @@ def training_html(series: Series) -> str:
     for some in series.alike:
         told = ", ".join(f"{at.revision.name} (step {at.revision.step})" for at in some)
         body.append(f"<p><b>The same weights:</b> {escape(visible(told))}</p>")
+    if text := misshapen_text(series):
+        body.append(f"<p><b>{escape(visible(text))}</b></p>")
     rows: list[tuple[str, Sequence[AnyResult | None]]] = [
         *((track.name, track.results) for track in (*series.quantities, *series.claims)),
         *((one.name, one.steps) for one in series.emergences),

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from math import isfinite
 
 from pathdsl.checking.training.series import Series, Track
+from pathdsl.errors import errors_in
 from pathdsl.lang.render import render
 from pathdsl.lang.visible import visible
 from pathdsl.report.data.result import Object, diagnostic_object, dump, fields_of
@@ -21,6 +22,7 @@ from pathdsl.score.results import ClaimResult, QuantityResult, Verdict
 __all__ = [
     "SIGNS",
     "emergence_text",
+    "misshapen_text",
     "thinned",
     "training_json",
     "training_object",
@@ -50,7 +52,7 @@ def training_report(series: Series, view: View) -> str:
             colour=view.colour,
         ).rstrip()  # fmt: skip
         parts.append(faults)
-        parts += ["\n".join(_where(series, view))] if series.where else []
+        parts += ["\n".join(where)] if (where := [*_where(series, view)]) else []
     if matrix := _matrix(series, view):
         parts.append("\n".join(matrix))
     if not view.quiet:
@@ -91,11 +93,23 @@ def _header(series: Series, view: View) -> Iterator[str]:
             f"`{at.revision.name}` (step {at.revision.step})" for at in some
         )
         yield view.paint(paragraph(text, view, "  ", "  "), "yellow")
+    if text := misshapen_text(series):
+        yield view.paint(paragraph(text, view, "  ", "  "), "yellow")
+
+
+def misshapen_text(series: Series) -> str:
+    """Which revisions are of another shape than the others; "" where none is."""
+    some = [f"`{at.revision.name}` (step {at.revision.step})" for at in series.misshapen]
+    more = f" and {len(some) - 8} more" if len(some) > 8 else ""
+    return f"of another shape than most revisions: {', '.join(some[:8])}{more}" if some else ""
 
 
 def _where(series: Series, view: View) -> Iterator[str]:
     """At which steps a warning was given that not every revision gives."""
+    told = errors_in(series.diagnostics)  # by the revisions that are not judged
     for found, steps in series.where.items():
+        if found in told:
+            continue
         text = f"[{found.code}] at step {_listed(steps)}: {found.message}"
         yield paragraph(text, view, "  ", "  ")
 
@@ -303,6 +317,7 @@ def training_object(series: Series) -> Object:
         ],
         "prepared": series.prepared,
         "same_weights": [[at.revision.step for at in some] for some in series.alike],
+        "other_shape": [at.revision.step for at in series.misshapen],
         "revisions": [
             {
                 "name": at.revision.name,

@@ -16,7 +16,7 @@ may lie anywhere behind the last step at which the condition surely fails.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -100,17 +100,22 @@ def deviations_of(leaf: Leaf) -> np.ndarray | None:
 
 
 def joint_tail(
-    deviations: Sequence[np.ndarray | None], count: int, alpha: float, *, aligned: bool
+    deviations: Iterable[np.ndarray | None],
+    leaves: int,
+    count: int,
+    alpha: float,
+    *,
+    aligned: bool,
 ) -> float:
-    """The tail at which the ends of all leaves hold together, of all steps.
+    """The tail at which the ends of all `leaves` hold together, of all steps.
 
     `aligned`: resample i of one is that of all others, since they are of the same rows; then their
     tail is 1 - Phi(Q) with Q the 1 - alpha quantile of the largest deviation of `count`
     (`pathdsl.score.statistics.intervals`). Otherwise it is Bonferroni's.
     """
-    if len(deviations) <= 1:
+    if leaves <= 1:
         return alpha / 2
-    least = alpha / 2 / len(deviations)
+    least = alpha / 2 / leaves
     beyond = int(np.floor(alpha * (count + 1)))
     if not aligned or beyond < 1:
         return least
