@@ -66,6 +66,9 @@ def convert(
     except PathdslError as error:
         complain(error.diagnostics)
         raise typer.Exit(ExitCode.WRONG_INPUT) from error
+    if target.resolve() == found.home.resolve():
+        err(f"`{folder}` is where the checkpoint lies: its config would be written over\n")
+        raise typer.Exit(ExitCode.WRONG_INPUT)
     try:
         write(found, target)
     except OSError as error:

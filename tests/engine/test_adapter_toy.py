@@ -193,7 +193,7 @@ def test_neurons_behind_the_norm_of_solu_ln() -> None:
     (fault,) = check_graph(program("path p = through(m1.n3)\n"), shape)
     assert fault.code == "PD212" and "a norm stands between neurons" in fault.label
     with pytest.raises(PlanError, match="write nothing of their own"):
-        vet(asked("atp", "neurons"), shape)
+        vet(asked("atp", "neurons"), shape, False)
     assert not check_graph(program("path p = through(m1)\n"), shape)
     assert not check_graph(program("path p = through(m1.n3)\n"), toy_shape({**SMALL}))
 
@@ -202,8 +202,8 @@ def test_neurons_behind_the_norm_of_solu_ln() -> None:
 def test_formulas_of_a_softmax_are_refused_on_a_bent_pattern(method: str) -> None:
     bent = toy_shape({**SMALL, **VARIANTS["attn_coeff"]})
     with pytest.raises(PlanError, match="through a softmax"):
-        vet(asked(method, "edges" if method == "peap" else "nodes"), bent)
-    vet(asked("atp"), bent)
+        vet(asked(method, "edges" if method == "peap" else "nodes"), bent, False)
+    vet(asked("atp"), bent, False)
 
 
 def test_attention_alone() -> None:

@@ -518,6 +518,26 @@ def test_configs_that_cannot_be_read(tmp_path: Path) -> None:
         fault("PD674", tmp_path, other)
 
 
+def test_what_the_model_of_transformer_lens_4_leaves_out(tmp_path: Path) -> None:
+    """Its attention is scaled whatever `use_attn_scale` says, its rotations are of neighbours."""
+    from pathdsl.engine.toy.model import ToyModel
+    from tests.engine.toy_cases import make
+
+    model = make("rotary", normalization_type="LN", attn_only=True, n_heads=2)
+    assert isinstance(model, ToyModel)
+    torch.save(model.state_dict(), tmp_path / "a_final.pth")
+    config = {"n_heads": 2, "n_ctx": 9, "normalization_type": "LN", "use_attn_scale": False,
+              "positional_embedding_type": "rotary"}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    found = convert(tmp_path, [])
+    assert dict(found.said)["layout"].startswith("`tl4`")
+    assert found.config["rotary_adjacent_pairs"] and "attn_scale" not in found.config
+    for name in ("parallel_attn_mlp", "scale_attn_by_inverse_layer_idx", "use_local_attn"):
+        (tmp_path / "x.json").write_text(json.dumps({name: True}))
+        said = fault("PD674", tmp_path, tmp_path / "x.json")
+        assert f"`{name}`, which the model of TransformerLens 4 does not compute" in said
+
+
 def test_norms_that_leave_no_trace(tmp_path: Path) -> None:
     saved(tmp_path, "redwood")
     (tmp_path / "config.json").unlink()
@@ -573,6 +593,8 @@ def test_the_command(tmp_path: Path) -> None:
     found = pathdsl("convert", "theirs", "other", "--layout", "tl", cwd=tmp_path)
     assert found.returncode == 2 and "PD673" in found.stderr
     assert not (tmp_path / "other").exists()
+    found = pathdsl("convert", "theirs", "theirs", "--force", cwd=tmp_path)
+    assert found.returncode == 2 and "written over" in found.stderr
     (tmp_path / "ours" / "tokenizer_config.json").unlink()
     found = pathdsl("doctor", "ours", cwd=tmp_path)
     assert found.returncode == 0 and "this model can be checked" in found.stdout, found

@@ -54,9 +54,7 @@ CASES: Mapping[str, Mapping[str, Any]] = {
     "odd": {"d_head": 5, "n_heads": 3, "d_model": 7},
 }  # fmt: skip
 # What the model of TransformerLens 4 does not compute, or (`gelu_fast`) does not name.
-_NOT_IN_4 = (
-    "shortformer", "parallel", "gelu_fast", "local", "unscaled", "scale", "rotary",
-)  # fmt: skip
+_NOT_IN_4 = ("shortformer", "parallel", "gelu_fast", "local", "scale", "rotary")
 IN_4 = [name for name in CASES if name not in _NOT_IN_4]
 
 

@@ -88,10 +88,14 @@ FAMILIES: dict[str, Family] = {
 
 
 def announce(config: Mapping[str, object] | None) -> None:
-    """Make a family of pathdsl's own known to `transformers`, before it is asked for its model."""
-    family = FAMILIES.get(str((config or {}).get("model_type")))
-    if family is not None and family.reference:
-        import_module(family.reference)
+    """Make a family of pathdsl's own known to `transformers`, before it is asked for its model.
+
+    All of them where there is no config yet.
+    """
+    kind = None if config is None else str(config.get("model_type"))
+    for name, family in FAMILIES.items():
+        if family.reference and kind in (None, name):
+            import_module(family.reference)
 
 
 def fuses(config: Mapping[str, object]) -> bool:

@@ -272,7 +272,10 @@ class Encoder:
                 f"{where} is a text, and the model comes without a tokenizer",
                 row=where.row,
                 advice=f"ids: [{column}]" if digits else '{"prompt": [3, 1, 2]}',
-                notes=("without a tokenizer, prompts and answers are token ids",),
+                notes=(
+                    "the tokenizer belongs into the folder of the model; without one, prompts and "
+                    "answers are token ids",
+                ),
             )
 
     # ---------------------------------------------------------------- answers

@@ -43,7 +43,7 @@ _STRUCTURES: Mapping[str, tuple[str, str, str]] = {
 def other_kind(config: Mapping[str, object]) -> tuple[str, str, str] | None:
     """Message, note and repair for structures that are refused by name, experts, inputs beside
     text and encoders; None for a decoder."""
-    kind = config.get("model_type") or "unknown"
+    kind = str(config.get("model_type") or "unknown")
     inner = config.get("text_config")
     text: Mapping[str, object] = inner if isinstance(inner, Mapping) else {}
     if found := _STRUCTURES.get(str(kind)):

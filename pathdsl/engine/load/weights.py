@@ -410,6 +410,9 @@ def fetch_config(source: ModelSource) -> dict[str, object]:
     """The config of a hub model that is not in the local cache yet; no weights, no remote code."""
     import transformers
 
+    from pathdsl.engine.adapters import announce
+
+    announce(None)
     try:
         with quiet():
             config = transformers.AutoConfig.from_pretrained(

@@ -12,7 +12,6 @@ and there is none; any other weight that is missing is refused.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pathdsl.engine.load.files import sha256_of
 from pathdsl.engine.load.weights import TOKENIZER_FILES
 from pathdsl.engine.toy.checkpoint import checkpoint_in, read_checkpoint, refused
 from pathdsl.engine.toy.layouts import LAYOUTS, Fitted, Misfit, arranged, fit, starred
@@ -46,13 +46,14 @@ _TOKENIZER = (
 class Converted:
     """The config and the weights of a folder to be written, and the report: (what, said) pairs.
 
-    `tokenizer`: files beside the checkpoint that are copied.
+    `tokenizer`: files beside the checkpoint that are copied. `home`: the folder that it lies in.
     """
 
     config: Mapping[str, Any]
     weights: Mapping[str, Tensor]
     said: tuple[tuple[str, str], ...]
     tokenizer: tuple[Path, ...]
+    home: Path
 
 
 def convert(place: Path, configs: Sequence[Path], layout: str = "") -> Converted:
@@ -76,7 +77,7 @@ def convert(place: Path, configs: Sequence[Path], layout: str = "") -> Converted
     options = options_of(
         config, fitted.n_layers, attn_only=not sizes.get("d_mlp"),
         norms=_norm_of(weights, "blocks.0.ln1"), final=_norm_of(weights, "ln_final"),
-        places="pos_embed.weight" in weights, bare=fitted.layout.norms, pairs=fitted.layout.pairs,
+        places="pos_embed.weight" in weights, bare=fitted.layout.norms, bridge=fitted.layout.bridge,
     )  # fmt: skip
     fields = {**sizes, **options.fields}
     folded = _fold_gated_bias(fields, weights)
@@ -91,7 +92,7 @@ def convert(place: Path, configs: Sequence[Path], layout: str = "") -> Converted
     weights = _of_one_dtype(weights)
     _vet_weights(fields, weights)
     note: dict[str, Any] = {
-        "from": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "from": path.name, "sha256": sha256_of(path),
         "layout": fitted.layout.name,
     }  # fmt: skip
     if checkpoint.number is not None:
@@ -116,6 +117,7 @@ def convert(place: Path, configs: Sequence[Path], layout: str = "") -> Converted
     return Converted(
         config={"model_type": TOY, **fields, "converted": note}, weights=weights,
         said=tuple((what, text) for what, text in said if text), tokenizer=tokenizer,
+        home=path.parent,
     )  # fmt: skip
 
 

@@ -55,8 +55,8 @@ class Layout:
     """One layout. `table(n_layers)`: key, with `*` for a layer, to name here and axes.
 
     `renamed`: a key as the table has it. `norms`: whether there are norms where no weights of any
-    are, which the keys cannot say: None if the config must. `pairs`: whether rotations are of
-    neighbouring pairs whatever the config says. `says`: what it is, in words.
+    are, which the keys cannot say: None if the config must. `bridge`: whether only the model of
+    TransformerLens 4 has it, which computes less of its config. `says`: what it is, in words.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Layout:
     table: Callable[[int], Table]
     renamed: Callable[[str], str]
     norms: bool | None
-    pairs: bool
+    bridge: bool
 
 
 def _with(**changed: str) -> Table:
@@ -153,23 +153,23 @@ LAYOUTS = {
     for one in (
         Layout(
             name="tl", says="TransformerLens, `HookedTransformer`", table=lambda n: _with(),
-            renamed=lambda key: key, norms=None, pairs=False,
+            renamed=lambda key: key, norms=None, bridge=False,
         ),
         Layout(
             name="nanda", says="Nanda's grokking code, and Clock and Pizza", table=_nanda,
-            renamed=lambda key: key, norms=False, pairs=False,
+            renamed=lambda key: key, norms=False, bridge=False,
         ),
         Layout(
             name="solu-old", says="Nanda's first SoLU models", table=_solu_old,
-            renamed=_norm_to_ln, norms=None, pairs=False,
+            renamed=_norm_to_ln, norms=None, bridge=False,
         ),
         Layout(
             name="mingpt", says="minGPT, as Othello-GPT", table=_mingpt,
-            renamed=lambda key: key, norms=None, pairs=False,
+            renamed=lambda key: key, norms=None, bridge=False,
         ),
         Layout(
             name="tl4", says="TransformerLens 4, `TransformerBridge.boot_native`", table=_tl4,
-            renamed=lambda key: key, norms=None, pairs=True,
+            renamed=lambda key: key, norms=None, bridge=True,
         ),
     )
 }  # fmt: skip

@@ -53,6 +53,8 @@ _BESIDE = (  # of those switches
     "NTK_original_ctx_len", "yarn_factor", "yarn_attention_factor", "yarn_beta_fast",
     "yarn_beta_slow", "yarn_original_max_position_embeddings",
 )  # fmt: skip
+# What `TransformerBridge.boot_native` reads and leaves out without a word.
+_NOT_IN_BRIDGE = ("parallel_attn_mlp", "scale_attn_by_inverse_layer_idx", "use_local_attn")
 _ALIASES = {"swish": "silu", "gelu_pytorch_tanh": "gelu_new", "relu_squared": "relu2"}
 
 
@@ -80,13 +82,13 @@ def known_sizes(config: Mapping[str, Any]) -> dict[str, int]:
 
 def options_of(
     config: Mapping[str, Any], n_layers: int, *, attn_only: bool, norms: str, final: str,
-    places: bool, bare: bool | None, pairs: bool,
+    places: bool, bare: bool | None, bridge: bool,
 ) -> Options:  # fmt: skip
     """The fields that a config and the keys of a checkpoint give together.
 
     `norms`, `final`: `LN` or `RMS` where the keys have weights of one, "" where they have none.
     `places`: whether there are learned positions. `bare`: whether the layout has no norms where the
-    keys have none, None where the config must say it. `pairs`: as of the layout.
+    keys have none, None where the config must say it. `bridge`: as of the layout.
 
     Raises EngineError PD674 for what is not computed, contradicts the keys or must be said.
     """
@@ -97,6 +99,14 @@ def options_of(
                 f"the config asks for `{name}: {config[name]}`, which is not computed",
                 notes=("a toy model computes what docs/toys.md lists",),
             )
+    for name in _NOT_IN_BRIDGE if bridge else ():
+        if _switch(config, name):
+            raise refused(
+                "PD674",
+                f"the config says `{name}`, which the model of TransformerLens 4 does not compute",
+                notes=("the weights were trained without it",),
+                advice=f'--config FILE with {{"{name}": false}}',
+            )
     fields: dict[str, Any] = {
         "attn_only": attn_only,
         "normalization_type": _norm(config, norms, bare),
@@ -105,8 +115,8 @@ def options_of(
     fields["final_rms"] = _final(config, fields["normalization_type"], final)
     if not attn_only:
         fields["act_fn"] = _activation(config)
-    _positions(config, fields, places, pairs)
-    _attention(config, fields, n_layers, bare)
+    _positions(config, fields, places, bridge)
+    _attention(config, fields, n_layers, bridge)
     for name in ("eps", "attn_scores_soft_cap", "output_logits_soft_cap"):
         if config.get(name) is not None:
             fields[name] = config[name]
@@ -191,7 +201,7 @@ def _activation(config: Mapping[str, Any]) -> str:
 
 
 def _positions(
-    config: Mapping[str, Any], fields: dict[str, Any], places: bool, pairs: bool
+    config: Mapping[str, Any], fields: dict[str, Any], places: bool, bridge: bool
 ) -> None:
     kind = config.get("positional_embedding_type")
     if _switch(config, "shortformer_pos"):
@@ -213,11 +223,11 @@ def _positions(
         for name in ("rotary_dim", "rotary_base"):
             if config.get(name) is not None:
                 fields[name] = config[name]
-        fields["rotary_adjacent_pairs"] = pairs or _switch(config, "rotary_adjacent_pairs")
+        fields["rotary_adjacent_pairs"] = bridge or _switch(config, "rotary_adjacent_pairs")
 
 
 def _attention(
-    config: Mapping[str, Any], fields: dict[str, Any], n_layers: int, bare: bool | None
+    config: Mapping[str, Any], fields: dict[str, Any], n_layers: int, bridge: bool
 ) -> None:
     direction = config.get("attention_dir")
     coefficient = config.get("attn_coeff")
@@ -237,7 +247,7 @@ def _attention(
         fields["attention_dir"] = direction
     scale = config.get("attn_scale")
     if config.get("use_attn_scale") is False:
-        scale = 1.0
+        scale = -1 if bridge else 1.0  # version 4 takes it for the usual one
     if scale is not None and scale != -1:
         fields["attn_scale"] = scale
     name = "scale_attn_by_inverse_layer_idx"

@@ -15,11 +15,11 @@ looks like one of these and is none is a fault.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import isfinite
 
 from pathdsl.limits import LAYERS, SIZE
 from pathdsl.near import nearest
+from pathdsl.record import record
 
 __all__ = [
     "ACTIVATIONS", "DIRECTIONS", "FIELDS", "NORMS", "POSITIONS", "TOY", "ToySpec",
@@ -37,7 +37,7 @@ POSITIONS = ("standard", "rotary", "shortformer", "none")
 DIRECTIONS = ("causal", "bidirectional")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ToySpec:
     """Every switch of a toy model, by the names of its config.
 

@@ -24,6 +24,7 @@ import argparse
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, pre_tokenizers
@@ -161,12 +162,13 @@ class Patterns:
 def start(vocabulary: int) -> ToyModel:
     """The model before the first step; the unembedding begins as the embedding."""
     torch.manual_seed(SEED)
-    config = ToyConfig(
-        n_layers=LAYERS, d_model=WIDTH, n_heads=HEADS, d_head=WIDTH // HEADS, n_ctx=CONTEXT,
-        d_vocab=vocabulary, attn_only=True, normalization_type="LNPre",
-        positional_embedding_type="shortformer", qkv_bias=False, o_bias=False, unembed_bias=False,
-    )  # fmt: skip
-    model = ToyModel(config)
+    config: dict[str, Any] = {
+        "n_layers": LAYERS, "d_model": WIDTH, "n_heads": HEADS, "d_head": WIDTH // HEADS,
+        "n_ctx": CONTEXT, "d_vocab": vocabulary, "attn_only": True, "normalization_type": "LNPre",
+        "positional_embedding_type": "shortformer", "qkv_bias": False, "o_bias": False,
+        "unembed_bias": False,
+    }  # fmt: skip
+    model = ToyModel(ToyConfig(**config))
     steps = torch.exp(torch.arange(WIDTH // 2) * (-math.log(200.0) * 2 / WIDTH))
     angles = torch.arange(CONTEXT)[:, None] * steps
     with torch.no_grad():

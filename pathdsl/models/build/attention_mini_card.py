@@ -80,7 +80,7 @@ class Measured:
     def losses(self, paired: str) -> Tensor:
         """What each head's value from the paired prompt costs, (layer, head)."""
         spec, values = self.model.spec, []
-        outputs = [block.attn.o for block in self.model.blocks]
+        outputs = [self.model.get_submodule(f"blocks.{i}.attn.o") for i in range(spec.n_layers)]
         keeping = [
             part.register_forward_pre_hook(lambda _part, given: values.append(given[0].clone()))
             for part in outputs
