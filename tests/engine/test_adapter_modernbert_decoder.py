@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -155,6 +156,16 @@ def test_shape_and_what_has_no_meaning() -> None:
         vet_config(SOURCE, {**CONFIG, "layer_types": ["chunked_attention"] * 3})
     with pytest.raises(LanguageError, match="local_attention"):
         vet_config(SOURCE, {**CONFIG, "local_attention": 0})
+
+
+@pytest.mark.parametrize("changes", [{"local_attention": 2}, {"sliding_window": 2}])
+def test_the_saved_window_wins(changes: dict[str, int], tmp_path: Any) -> None:
+    """`save_pretrained` writes `sliding_window` beside `local_attention`; it is what counts."""
+    make(next(iter(ODD))).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    loaded = load(ModelSource(kind="folder", location=str(tmp_path)))
+    assert encoders.worst(loaded.model) < 1e-4
 
 
 def test_changed_modules() -> None:

@@ -428,6 +428,26 @@ def test_weights_that_are_unknown_or_missing(tmp_path: Path) -> None:
     assert "blocks.0" in fault("PD673", at)
 
 
+HUGE = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "code", "said"),
+    [("blocks.300000.attn.W_Q", (3, 8, 4), "PD673", "blocks.2"),
+     (f"blocks.{HUGE}.attn.W_Q", (3, 8, 4), "PD672", "has not"),
+     (f"blocks.{HUGE}.attn.mask", (9, 9), "PD672", "has not"),
+     ("blocks.7.attn.mask", (9, 9), "PD672", "weights of 2 layers"),
+     ("blocks.0.attn.mask", (), "PD673", "is of shape ()"),
+     ("blocks.0.attn.rotary_sin", (3,), "PD673", "is of shape (3,)")],
+    ids=["far layer", "no number", "no number of a table", "no layer", "no axis", "one axis"],
+)  # fmt: skip
+def test_keys_and_tables_that_lie(
+    key: str, shape: tuple[int, ...], code: str, said: str, tmp_path: Path
+) -> None:
+    at = changed(tmp_path, "redwood", lambda s: s.update({key: torch.ones(shape)}))
+    assert said in fault(code, at)
+
+
 def test_weights_of_other_shapes(tmp_path: Path) -> None:
     at = changed(tmp_path / "a", "redwood", lambda s: s.update(
         {"blocks.1.attn.W_Q": some(3, 5, 8)}

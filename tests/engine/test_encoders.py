@@ -166,6 +166,17 @@ def test_from_disk(name: str, tmp_path: Path) -> None:
     assert code_of(lambda: load(source)) == "PD605"
 
 
+def test_a_field_that_transformers_reads_under_another_name(tmp_path: Path) -> None:
+    """`sliding_window` of a ModernBERT sets `local_attention`, so edges would be other ones."""
+    make("modernbert").save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "sliding_window": 3}))
+    source = ModelSource(kind="folder", location=str(tmp_path))
+    with pytest.raises(LanguageError, match="`windows` is") as caught:
+        load(source)
+    assert caught.value.diagnostics[0].code == "PD615"
+
+
 @pytest.mark.parametrize(
     ("name", "part"),
     [("modernbert", "model.layers.1.attn.Wo"), ("modernbert", "head.dense"),
@@ -203,6 +214,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("modernbert", {"global_attn_every_n_layers": 0}, "PD615"),
     ("modernbert", {"local_attention": -4}, "PD615"),
     ("modernbert", {"norm_bias": "no"}, "PD615"),
+    ("modernbert", {"head_dim": 8}, "PD612"),
 ]
 
 

@@ -186,3 +186,14 @@ def test_every_family_of_the_table_has_a_case() -> None:
     assert {kind for kind, _ in EVERY.values()} >= set(BUILDS)
     for name, build in BUILDS.items():  # what `ModelShape.norm_after_attention` takes for granted
         assert bool(build.after_attention) == bool(build.after_mlp), name
+
+
+def test_a_published_exaone_4_says_its_layers_by_letters() -> None:
+    """`sliding_window_pattern: "LLLG"` beside `layer_types`, which is what `transformers` reads."""
+    config = {**SMALL, **LATER["exaone4"][1], "model_type": "exaone4"}
+    source = ModelSource(kind="folder", location="x")
+    shape = vet_config(source, {**config, "sliding_window_pattern": "LLLG"})
+    assert shape.windows == (3, None, 3)
+    config.pop("layer_types")
+    with pytest.raises(LanguageError, match="sliding_window_pattern"):
+        vet_config(source, {**config, "sliding_window_pattern": "LLLG"})

@@ -202,6 +202,22 @@ def test_impossible_config(folder: Path, fields: dict[str, object]) -> None:
     refused(at(folder), "PD615", 2)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"return_dict": False}, {"chunk_size_feed_forward": 2}, {"output_hidden_states": True},
+     {"_attn_implementation": "flash_attention_2"}],
+)  # fmt: skip
+def test_how_a_forward_pass_is_run_is_not_the_configs_matter(
+    folder: Path, fields: dict[str, object]
+) -> None:
+    ids = torch.tensor([[1, 2, 3]])
+    wanted = load(at(folder)).adapter.plain_forward(ids)
+    configure(folder, **fields)
+    loaded = load(at(folder))
+    assert loaded.facts["attention"] == "eager"
+    assert torch.equal(loaded.adapter.plain_forward(ids), wanted)
+
+
 def test_no_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     refused(at(folder), "PD602", 3)

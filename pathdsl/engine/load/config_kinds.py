@@ -99,7 +99,7 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
         "n_embed d_model ffn_hidden_size max_seq_len seq_length pretraining_tp hidden_size n_inner "
         "intermediate_size ffn_dim head_dim vocab_size n_positions max_position_embeddings "
         "n_ctx rotary_dim word_embed_proj_dim sliding_window window_size "
-        "original_max_position_embeddings sliding_window_pattern no_rope_layer_interval "
+        "original_max_position_embeddings no_rope_layer_interval "
         "local_attention global_attn_every_n_layers type_vocab_size",
     ),
 )

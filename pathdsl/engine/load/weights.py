@@ -21,7 +21,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,7 @@ from pathdsl.engine.load.source import DTYPES, ModelSource, config_of, folder_of
 from pathdsl.engine.load.tokenizer_file import read_otherwise
 from pathdsl.engine.load.versions import version_text, version_warning
 from pathdsl.errors import Diagnostic, EngineError, LanguageError, PathdslError
+from pathdsl.graph.model.shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
@@ -123,6 +124,7 @@ def load(
         _check_finite(source, model)
         model.eval()
         adapter = adapter_for(model, fused=fused)
+        _check_shape(source, config, adapter.shape)
         if threads is None and _is_small(model):
             # Splitting tiny products costs more than it saves, most of all beside other programs.
             torch.set_num_threads(1)
@@ -224,6 +226,11 @@ def quiet() -> Iterator[None]:
 
 
 _DECODER = "AutoModelForCausalLM"
+# What a config may ask of how a forward pass is run and handed back: it changes no logit.
+_RETURNED: Mapping[str, object] = {
+    "return_dict": True, "output_attentions": False, "output_hidden_states": False,
+    "chunk_size_feed_forward": 0,
+}  # fmt: skip
 
 
 def _read_weights(
@@ -238,11 +245,12 @@ def _read_weights(
     import torch
     import transformers
 
-    mixed = vet_config(source, config_of(source) or {}).mixture is not None
+    config = config_of(source) or {}
+    mixed = vet_config(source, config).mixture is not None
     from pathdsl.engine.adapters import FAMILIES
 
     try:
-        kind = str((config_of(source) or {}).get("model_type"))
+        kind = str(config.get("model_type"))
         auto = getattr(transformers, FAMILIES[kind].auto if kind in FAMILIES else _DECODER)
         read: Any = auto.from_pretrained
         model, report = read(
@@ -251,6 +259,8 @@ def _read_weights(
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation=attention,
+            **{name: own for name, own in _RETURNED.items() if name in config},
+            **({"_attn_implementation": attention} if "_attn_implementation" in config else {}),
             dtype=getattr(torch, source.dtype),
             output_loading_info=True,
             # What transformers takes otherwise has no float64 on a CPU, and is an error there.
@@ -330,6 +340,32 @@ def _misfit(source: ModelSource, found: Mapping[str, list[str]]) -> EngineError:
             advice="save model and config together with `model.save_pretrained(folder)`",
         )
     )
+
+
+def _check_shape(source: ModelSource, config: Mapping[str, object], built: ModelShape) -> None:
+    """Raise PD615 where transformers built another model than the one that a file was planned for.
+
+    Edges and positions are counted from `config.json` alone. A field that transformers reads under
+    another name, or a default of another version, would make other edges than the model has.
+    """
+    planned = vet_config(source, config)
+    for one in fields(ModelShape):
+        own, theirs = getattr(planned, one.name), getattr(built, one.name)
+        if own != theirs:
+            raise LanguageError(
+                source.fault(
+                    "PD615",
+                    f"transformers reads the config of `{source.location}` otherwise than it is "
+                    f"written: `{one.name}` is {_short(theirs)}, and not {_short(own)}",
+                    notes=("a field that is missing or has two names has another value there",),
+                    advice="save it again with `model.save_pretrained(folder)`",
+                )
+            )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _no_memory(source: ModelSource, device: torch.device) -> EngineError:

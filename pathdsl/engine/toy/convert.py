@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Converted", "convert", "write"]
 
-_TABLES = re.compile(r"^blocks\.\d+\.attn\.(mask|IGNORE|rotary_sin|rotary_cos)$")
+_TABLES = re.compile(r"^blocks\.\d{1,6}\.attn\.(mask|IGNORE|rotary_sin|rotary_cos)$")
 _TOKENIZER = (
     *TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "merges.txt",
     "added_tokens.json",
@@ -71,6 +71,7 @@ def convert(place: Path, configs: Sequence[Path], layout: str = "") -> Converted
     tables = {key: one for key, one in checkpoint.tensors.items() if _TABLES.match(key)}
     state = {key: one for key, one in checkpoint.tensors.items() if key not in tables}
     fitted = _fitted(path, state, known_sizes(config), layout)
+    _vet_shapes(fitted, tables)
     weights = dict(arranged(fitted, key, one) for key, one in state.items())
     sizes = _sizes(fitted, config, weights, tables)
     options = options_of(
@@ -364,6 +365,20 @@ def _vet_weights(fields: Mapping[str, Any], weights: Mapping[str, Tensor]) -> No
             )
 
 
+def _vet_shapes(fitted: Fitted, tables: Mapping[str, Tensor]) -> None:
+    """Raise PD672 for a table of a layer that there is not, PD673 for one of another shape."""
+    for key, table in tables.items():
+        if int(starred(key)[1]) >= fitted.n_layers:
+            raise refused(
+                "PD672", f"the checkpoint has `{key}`, and weights of {fitted.n_layers} layers"
+            )
+        least = {"mask": 2, "IGNORE": 0}.get(key.rpartition(".")[2], 2)
+        if table.dim() < least or (table.dim() > 2 and key.endswith(("sin", "cos"))):
+            raise refused(
+                "PD673", f"`{key}` is of shape {tuple(table.shape)}, wanted (positions, numbers)"
+            )
+
+
 def _vet_tables(spec: ToySpec, tables: Mapping[str, Tensor]) -> None:
     """Raise PD674 where a saved mask or table of angles is not that of the config."""
     import torch
@@ -375,7 +390,7 @@ def _vet_tables(spec: ToySpec, tables: Mapping[str, Tensor]) -> None:
         if part == "mask" and spec.causal:
             n = table.shape[-1]
             back = torch.arange(n).unsqueeze(-1) - torch.arange(n)
-            window = spec.windows[layer] if layer < spec.n_layers else None
+            window = spec.windows[layer]
             seen = (back >= 0) & (back < (n if window is None else window))
             if table.numel() != n * n or not torch.equal(table.reshape(n, n).bool(), seen):
                 raise refused(

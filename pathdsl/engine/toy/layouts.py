@@ -193,7 +193,7 @@ class Fitted:
     n_layers: int
 
 
-_LAYER = re.compile(r"^blocks\.(\d+)\.")
+_LAYER = re.compile(r"^blocks\.(\d{1,6})\.")  # no model has more layers
 
 
 def starred(key: str) -> tuple[str, str]:
@@ -209,8 +209,9 @@ def fit(layout: Layout, tensors: Mapping[str, Tensor], known: Mapping[str, int])
     """
     layers = {int(layer) for key in tensors if (layer := starred(key)[1])}
     n_layers = max(layers, default=-1) + 1
-    if layers != set(range(n_layers)) or not n_layers:
-        raise Misfit(f"it has no `blocks.{min(set(range(n_layers + 1)) - layers)}`")
+    if len(layers) != n_layers or not n_layers:
+        absent = next(layer for layer in range(n_layers + 1) if layer not in layers)
+        raise Misfit(f"it has no `blocks.{absent}`")
     table = layout.table(n_layers)
     keys: dict[str, tuple[str, str]] = {}
     unknown = []
@@ -240,8 +241,7 @@ def fit(layout: Layout, tensors: Mapping[str, Tensor], known: Mapping[str, int])
         head = sizes.get(letters[0], known.get(letters[0], known.get("h", 0)))
         width = sizes.get("k", size // head if head and size % head == 0 else 0)
         if not head or head * width != size:
-            wanted = {"h": "n_heads", "g": "n_key_value_heads"}[letters[0]]
-            more = "" if head else f", and the config does not say `{wanted}`"
+            more = "" if head else ", and the config does not say `n_heads`"
             raise Misfit(_of_shape(key, shape, axes, {**sizes, letters[0]: head}) + more)
         sizes[letters[0]], sizes["k"] = head, width
     names = [name for name, _ in keys.values()]

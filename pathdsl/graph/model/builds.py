@@ -236,7 +236,9 @@ def _in_turn(config: Config, n_layers: int, window: object) -> list[bool]:
 
 def _but_every(config: Config, n_layers: int, window: object) -> list[bool]:
     every = config.get("_sliding_window_pattern", config["sliding_window_pattern"])
-    if not isinstance(every, int) or every < 1:
+    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+        if isinstance(config.get("layer_types"), list | tuple):
+            return [False] * n_layers  # they say it, and this is not read
         raise ValueError("config has no integer `sliding_window_pattern`")
     return [bool((layer + 1) % every) for layer in range(n_layers)]
 

@@ -90,7 +90,16 @@ def _modernbert(config: Mapping[str, object], *, causal: bool) -> ModelShape:
         raise ValueError(f"`layer_types` does not describe {n_layers} layers")
     if strange := sorted(set(map(str, kinds)) - {"full_attention", "sliding_attention"}):
         raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
-    window = integer(config, "local_attention", 128) // 2 + int(not causal)
+    d_head = divided(d_model, n_heads)
+    if config.get("head_dim") not in (None, d_head):
+        raise UnsupportedConfig(
+            f"heads of this family are {d_head} wide, and `head_dim: {config['head_dim']}` is "
+            "read by its rotations alone"
+        )
+    half = integer(config, "local_attention", 128) // 2
+    if causal:  # which `transformers` saves beside it, and takes before it
+        half = integer(config, "sliding_window", half)
+    window = half + int(not causal)
     if window < 1:
         raise ValueError("`local_attention` is too small for a window")
     return ModelShape(
@@ -98,7 +107,7 @@ def _modernbert(config: Mapping[str, object], *, causal: bool) -> ModelShape:
         n_layers=n_layers,
         n_heads=n_heads,
         d_model=d_model,
-        d_head=divided(d_model, n_heads),
+        d_head=d_head,
         d_mlp=integer(config, "intermediate_size", 1152),
         d_vocab=integer(config, "vocab_size", 50368),
         n_positions=rotary_positions({"max_position_embeddings": 8192, **config}),
