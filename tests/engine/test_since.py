@@ -59,7 +59,7 @@ def test_every_method(monkeypatch: pytest.MonkeyPatch, method: str, of: str) -> 
     both_ways(monkeypatch, beginning_alike(2), "gpt2", method, of)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "toy_bent"])  # no softmax
 @pytest.mark.parametrize("method", ["atp_qk", "atp_star"])
 def test_every_structure(monkeypatch: pytest.MonkeyPatch, name: str, method: str) -> None:
     both_ways(monkeypatch, beginning_alike(2), name, method, "nodes")

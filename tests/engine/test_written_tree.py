@@ -69,7 +69,7 @@ class Heard:
         norm = self.parts.final_norm
         scale = stream if like is None else like
         normed = norm(write, scale) - norm(np.zeros_like(write), scale)
-        return float(self.parts.unembedding[TOKEN] @ normed)
+        return float(self.parts.logit * (self.parts.unembedding[TOKEN] @ normed))
 
 
 def written(

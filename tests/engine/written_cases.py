@@ -135,7 +135,8 @@ class Trace:
 def logit_scale(model: Any) -> float:
     """By what the model multiplies its logits."""
     config = model.config
-    return float(getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0))
+    scale = getattr(config, "logit_scale", None)  # an MPT has the field, without a number
+    return (1.0 if scale is None else scale) / float(getattr(config, "logits_scaling", 1.0))
 
 
 def trace(name: str, model: Any, ids: Sequence[int]) -> Trace:

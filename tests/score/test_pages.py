@@ -8,6 +8,7 @@ from pathlib import Path
 from pathdsl.lang.rules.pd4_scores import PAGES
 
 ROOT = Path(__file__).parents[2]
+STATIC = {"PD437", "PD438"}  # said of a text, or of a check without revisions
 
 
 def test_codes_and_pages_are_the_same():
@@ -16,7 +17,7 @@ def test_codes_and_pages_are_the_same():
         for path in (ROOT / "pathdsl" / room).rglob("*.py"):
             emitted |= set(re.findall(r'"(PD\d{3})"', path.read_text(encoding="utf-8")))
     emitted = {code for code in emitted if "PD420" <= code <= "PD449"}
-    assert emitted == {page.code for page in PAGES}
+    assert emitted == {page.code for page in PAGES} - STATIC
 
 
 def test_what_shows_a_page_is_a_test():

@@ -7,7 +7,14 @@ from collections.abc import Collection, Iterator, Mapping
 from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import answer_columns, serving, tasks_read, treated_by
+from pathdsl.lang.serving import (
+    answer_columns,
+    choose_metric,
+    serving,
+    tasks_read,
+    treated_by,
+    wants_metric,
+)
 from pathdsl.lang.signatures.interventions import values_of
 from pathdsl.lang.signatures.measures import MEASURES, columns_in
 from pathdsl.lang.walk import strip, walk
@@ -131,13 +138,34 @@ def _contrast(metric: ast.MetricDecl) -> Contrast | None:
     return Contrast(metric=metric.name.name, columns=(first.name, second.name))
 
 
+def _measured_on(program: Program) -> dict[str, set[str]]:
+    """The tasks on which quantities and claims read each metric, by the metric's name.
+
+    All that the metric serves where the text does not say which.
+    """
+    found: dict[str, set[str]] = {}
+    for declaration in (*program.lets.values(), *program.claims):
+        for node in meant_nodes(program, declaration):
+            if isinstance(node, ast.Call) and node.name in program.metrics:
+                names = [node.name]
+            elif isinstance(node, ast.Score) and wants_metric(node):
+                chosen = choose_metric(program, node)
+                names = [chosen.name] if chosen.name else list(chosen.candidates)
+            else:
+                continue
+            for name in names:
+                tasks = tasks_read(program, [node]) or set(serving(program, program.metrics[name]))
+                found.setdefault(name, set()).update(tasks)
+    return found
+
+
 @record
 class Asked:
     """What the runs, scores and metrics of a program read of the rows of its tasks.
 
     `columns`: token columns that metrics read, by task. `readers`: the tasks on which each treated
     value is read that a run, score or action names, none where the text does not say. `scored`:
-    columns named by `answer:`. `contrasts`: metrics that two equal answers make 0, by task.
+    columns named by `answer:`. `contrasts`: metrics read that two equal answers make 0, by task.
     """
 
     columns: Mapping[str, Mapping[str, None]]
@@ -166,11 +194,13 @@ def asked_of(program: Program) -> Asked:
     for one in named:
         readers[one.spec] = readers.get(one.spec, frozenset()) | one.tasks
     contrasts: dict[str, list[Contrast]] = {name: [] for name in program.tasks}
+    measured = _measured_on(program)
     for metric in program.metrics.values():
         found = _contrast(metric)
         if found is not None:
-            for task in serving(program, metric):
-                contrasts[task].append(found)
+            for task in program.tasks:
+                if task in measured.get(metric.name.name, ()):
+                    contrasts[task].append(found)
     return Asked(
         columns=_columns_by_task(program),
         named=tuple(named),

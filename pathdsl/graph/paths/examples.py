@@ -104,10 +104,12 @@ class _Placed:
             raise _Unclear
         before = self._tokens if slot in _MOVES else []
         for there in dict.fromkeys([token, *before]):
+            found = []
             for part in self._automaton.sender_classes(step.free):
                 after = outcome(part.free, part.guarded, {there} if there is not None else set())
-                for u in bits(part.senders & self._layout.senders_of[v]):
-                    self._steps += 1
-                    if self._steps > _MOST_STEPS:
-                        raise _Unclear
-                    yield u, after, there
+                found += [(u, after) for u in bits(part.senders & self._layout.senders_of[v])]
+            self._steps += len(found)
+            if self._steps > _MOST_STEPS:
+                raise _Unclear
+            for u, after in sorted(found):
+                yield u, after, there

@@ -16,7 +16,6 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.scope import (
     Check,
     Faults,
-    Repair,
     Scope,
     fault,
     listed,
@@ -27,7 +26,6 @@ from pathdsl.lang.elsewhere import elsewhere
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import KNOCKOUTS, TREATED, Kind, Parameter, Signature, literal
 from pathdsl.lang.spelling import position_text
-from pathdsl.near import nearest
 
 __all__ = ["VALUES", "check_arguments", "check_column", "check_value", "unknown_word", "wrong"]
 
@@ -37,10 +35,7 @@ def unknown_word(word: str, known: Iterable[str], span: Span, what: str) -> Faul
     known = tuple(known)
     if word not in known:
         message = f"no {what} is called `{word}`"
-        told: Repair = {"help": elsewhere(word), "fix": None}
-        # A slip of one letter is one, whatever another tool calls so.
-        slip = any(abs(len(one) - len(word)) <= 1 for one in nearest(word, known))
-        repair = told if told["help"] and not slip else suggestion(word, known, span)
+        repair = suggestion(word, known, span, closed=True)
         yield fault("PD110", message, span, f"not a {what}", **repair)
 
 

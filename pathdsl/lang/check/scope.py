@@ -131,20 +131,26 @@ class Repair(TypedDict):
     fix: Fix | None
 
 
-def suggestion(name: str, known: Iterable[str], span: Span, otherwise: str = "") -> Repair:
+def suggestion(
+    name: str, known: Iterable[str], span: Span, otherwise: str = "", *, closed: bool = False
+) -> Repair:
     """ "did you mean `x`?" with the word to put in place; how another tool's word is written here;
     or the few words there are.
 
     `span` begins with the misspelt name; `otherwise`: what is said where there are many words.
+    `closed`: the known words are a closed list, of which a word as long is a slip of one.
     """
     names = list(dict.fromkeys(known))
     # A word of another tool is meant unless it is a slip of a letter or two.
-    for right in nearest(name, names, cutoff=0.8 if elsewhere(name) else 0.6):
+    told = elsewhere(name)
+    for right in nearest(name, names, cutoff=0.8 if told and not closed else 0.6):
+        if told and closed and abs(len(right) - len(name)) > 1:
+            continue
         place = replace(span, end=span.start + len(name))
         fix = Fix(span=place, was=name, text=right)
         return {"help": f"did you mean `{right}`?", "fix": fix}
     few = f"known: {listed(names)}" if 0 < len(names) <= 12 else ""
-    return {"help": elsewhere(name) or few or otherwise, "fix": None}
+    return {"help": told or few or otherwise, "fix": None}
 
 
 def with_article(kind: str) -> str:
