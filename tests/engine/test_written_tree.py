@@ -87,7 +87,7 @@ def written(
     if isinstance(parts, Weights):
         return parts.written(node, values[node])
     layer, size = parts.layers[node[1]], parts.size
-    own = layer.out[:, node[2] * size : (node[2] + 1) * size] @ values[node]
+    own = parts.residual * layer.out[:, node[2] * size : (node[2] + 1) * size] @ values[node]
     scale = parts._attention(node[1], values if like is None else like)
     return layer.after["a"](own, scale)  # type: ignore[no-any-return]
 
