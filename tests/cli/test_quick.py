@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,14 @@ WORDS = (
 )  # fmt: skip
 
 
+@cache
+def _command(verb: str) -> Any:
+    return get_command(app).commands[verb]  # type: ignore[attr-defined]
+
+
 def _typer(verb: str, words: list[str]) -> dict[str, Any] | None:
     """What typer makes of the words of a verb; None where it refuses them."""
-    command: Any = get_command(app).commands[verb]  # type: ignore[attr-defined]
+    command = _command(verb)
     try:
         context = command.make_context(verb, list(words))
     except BaseException:

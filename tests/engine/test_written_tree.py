@@ -189,10 +189,16 @@ def test_the_same_with_frozen_norms(seeds: tuple[int, ...]) -> None:
         compare(one)
 
 
+LONG = ("llama_biases", "olmo", "phi3", "gemma3")
+
+
 @pytest.mark.parametrize(
     "name",
-    ["llama_biases", "olmo", "olmo2", "phi3", "gemma2", "gemma3", "granite_swa", "qwen2_moe"],
-)
+    [
+        *(pytest.param(name, marks=pytest.mark.long) for name in LONG),
+        "olmo2", "gemma2", "granite_swa", "qwen2_moe",
+    ],
+)  # fmt: skip
 def test_the_same_on_other_block_structures(name: str) -> None:
     with Exact(), torch.no_grad():
         cases = list(test_families_tree.opened(name))
