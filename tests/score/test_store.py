@@ -274,8 +274,8 @@ def test_what_was_computed_before_a_check_is_cut_off_is_kept(
     judge = importlib.import_module("pathdsl.score.judge")  # the package has a function so named
     real = judge.judge
 
-    def cut_off(*arguments: object) -> None:
-        real(*arguments)  # type: ignore[arg-type]
+    def cut_off(*arguments: object, **options: object) -> None:
+        real(*arguments, **options)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
     with Store(tmp_path / "store") as store:
