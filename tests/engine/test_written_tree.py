@@ -69,7 +69,8 @@ class Heard:
         norm = self.parts.final_norm
         scale = stream if like is None else like
         normed = norm(write, scale) - norm(np.zeros_like(write), scale)
-        return float(self.parts.logit * (self.parts.unembedding[TOKEN] @ normed))
+        times = getattr(self.parts, "logit", 1.0)  # a GPT-2 scales no logits
+        return float(times * (self.parts.unembedding[TOKEN] @ normed))
 
 
 def written(
