@@ -37,7 +37,8 @@ from transformers.models.roberta import modeling_roberta
 
 from pathdsl.engine.adapters.base import Slot
 from pathdsl.engine.adapters.blocks import activate
-from pathdsl.engine.adapters.encoders import EncoderAdapter, encoder_shape
+from pathdsl.engine.adapters.encoders import EncoderAdapter
+from pathdsl.engine.adapters.llama_parts import shape_of_model
 from pathdsl.engine.adapters.norms import Scales
 from pathdsl.engine.adapters.parts import check_parts, parts_of
 
@@ -174,7 +175,7 @@ class BertAdapter(_PostNorm):
         check_parts(model, BertForMaskedLM, "BERT", parts, acts, ("cls.predictions.bias",))
         whole: Any = model
         super().__init__(
-            model, encoder_shape(model), blocks=whole.bert.encoder.layer, final=None,
+            model, shape_of_model(model), blocks=whole.bert.encoder.layer, final=None,
             head=whole.cls.predictions.decoder,
         )  # fmt: skip
         self.inner = whole.bert
@@ -202,7 +203,7 @@ class RobertaAdapter(_PostNorm):
         check_parts(model, RobertaForMaskedLM, "RoBERTa", parts, acts, ("lm_head.bias",))
         whole: Any = model
         super().__init__(
-            model, encoder_shape(model), blocks=whole.roberta.encoder.layer, final=None,
+            model, shape_of_model(model), blocks=whole.roberta.encoder.layer, final=None,
             head=whole.lm_head.decoder,
         )  # fmt: skip
         self.inner = whole.roberta

@@ -12,17 +12,13 @@ whose values are nan.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pathdsl.engine.adapters.base import refuse
 from pathdsl.engine.adapters.blocks import BlockAdapter
-from pathdsl.graph.model.families import SHAPES
-from pathdsl.graph.model.shape import ModelShape
 
-__all__ = ["EncoderAdapter", "encoder_shape"]
+__all__ = ["EncoderAdapter"]
 
 
 class EncoderAdapter(BlockAdapter):
@@ -78,13 +74,3 @@ def _by_length(ids: Tensor, lengths: Tensor | None, call: Callable[[Tensor], Ten
         found[rows.to(part.device), :length] = part
     assert found is not None
     return found
-
-
-def encoder_shape(model: nn.Module) -> ModelShape:
-    """The shape that the config of a loaded encoder describes; raises EngineError PD612."""
-    whole: Any = model
-    config = whole.config.to_dict()
-    try:
-        return SHAPES[str(config["model_type"])](config)
-    except ValueError as error:
-        raise refuse("PD612", f"the model's config: {error}") from error

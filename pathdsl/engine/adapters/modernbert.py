@@ -42,7 +42,8 @@ from transformers.models.modernbert.modeling_modernbert import (
 
 from pathdsl.engine.adapters.base import Slot
 from pathdsl.engine.adapters.blocks import activate
-from pathdsl.engine.adapters.encoders import EncoderAdapter, encoder_shape
+from pathdsl.engine.adapters.encoders import EncoderAdapter
+from pathdsl.engine.adapters.llama_parts import shape_of_model
 from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.engine.adapters.parts import check_parts, parts_of
 
@@ -93,7 +94,7 @@ class ModernBertAdapter(EncoderAdapter):
         whole: Any = model
         inner = whole.model
         super().__init__(
-            model, encoder_shape(model), blocks=inner.layers, final=inner.final_norm,
+            model, shape_of_model(model), blocks=inner.layers, final=inner.final_norm,
             head=whole.decoder,
         )  # fmt: skip
 

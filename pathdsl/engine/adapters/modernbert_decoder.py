@@ -25,7 +25,8 @@ from transformers.models.modernbert_decoder.modeling_modernbert_decoder import (
 )
 
 from pathdsl.engine.adapters.base import Slot
-from pathdsl.engine.adapters.encoders import EncoderAdapter, encoder_shape
+from pathdsl.engine.adapters.encoders import EncoderAdapter
+from pathdsl.engine.adapters.llama_parts import shape_of_model
 from pathdsl.engine.adapters.modernbert import ModernBertAdapter
 from pathdsl.engine.adapters.parts import check_parts, parts_of
 
@@ -77,7 +78,7 @@ class ModernBertDecoderAdapter(ModernBertAdapter):
         whole: Any = model
         inner = whole.model
         EncoderAdapter.__init__(
-            self, model, encoder_shape(model), blocks=inner.layers, final=inner.final_norm,
+            self, model, shape_of_model(model), blocks=inner.layers, final=inner.final_norm,
             head=whole.decoder,
         )  # fmt: skip
 
