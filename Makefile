@@ -12,6 +12,9 @@ NEWEST ?= .venv-newest
 NEWEST_PIP := $(NEWEST)/bin/python -m pip --disable-pip-version-check
 TESTS  ?=
 
+# Hundreds of short processes are started by tests: each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: check test test-long test-newest lint docs clean
 
 check: $(VENV)/.installed
