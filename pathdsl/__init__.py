@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from os import PathLike
 
-    from pathdsl.api import Result
+    from pathdsl.api import Result, SeriesResult
     from pathdsl.checking.user_store import open_store
     from pathdsl.engine.planner import Limits
     from pathdsl.engine.store.store import Store
@@ -47,12 +47,14 @@ __all__ = [
     "PlanError",
     "QuantityResult",
     "Result",
+    "SeriesResult",
     "Severity",
     "Span",
     "Store",
     "Verdict",
     "__version__",
     "check",
+    "check_revisions",
     "load_ipython_extension",
     "open_store",
     "parse",
@@ -62,7 +64,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "pathdsl.api": ("Result",),
+    "pathdsl.api": ("Result", "SeriesResult"),
     "pathdsl.checking.user_store": ("open_store",),
     "pathdsl.engine.planner": ("Limits",),
     "pathdsl.engine.store.store": ("Store",),
@@ -153,6 +155,49 @@ def check(
         allow_outside=allow_outside,
     )
     return check_path(os.fspath(path), options, models or {})
+
+
+def check_revisions(
+    path: str | PathLike[str],
+    revisions: str,
+    *,
+    take: int | None = None,
+    seed: int | None = None,
+    only: str | None = None,
+    models: Mapping[str, str] | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    limits: Limits | None = None,
+    allow_inconclusive: bool = False,
+    store: Store | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    allow_outside: bool = False,
+) -> SeriesResult:
+    """Check one `.circuit` file at each revision of a model, and its claims of `emerges`.
+
+    `revisions` is written as for `--revisions`: `"step0..step143000:1000"`, a list with commas, or
+    a pattern of folders. All else is as in `check`, which each revision goes through.
+
+    Raises LanguageError for a file with faults, ValueError for revisions that cannot be read. What
+    a single revision lacks is in the result, as a step that is not judged.
+    """
+    import os
+
+    from pathdsl.api import check_series, vet_counts
+    from pathdsl.checking.options import CheckOptions
+
+    options = CheckOptions(
+        overrides=vet_counts(take, seed, threads),
+        only=only,
+        device=device,
+        allow_inconclusive=allow_inconclusive,
+        limits=limits,
+        progress=progress,
+        threads=threads,
+        store=store,
+        allow_outside=allow_outside,
+    )
+    return check_series(os.fspath(path), revisions, options, models or {})
 
 
 def load_ipython_extension(shell: Any) -> None:

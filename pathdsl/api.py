@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from pathdsl.checking.check import check_file
 from pathdsl.checking.options import CheckOptions, UnknownName, vet_names
 from pathdsl.checking.outcome import FileOutcome
-from pathdsl.errors import MOST_THREADS, Diagnostic, ExitCode
+from pathdsl.errors import MOST_THREADS, Diagnostic, ExitCode, LanguageError, errors_in
+from pathdsl.lang.lint import lint_file
 from pathdsl.lang.visible import visible
 from pathdsl.near import did_you_mean
 from pathdsl.score.results import ClaimResult, QuantityResult
@@ -23,9 +24,11 @@ from pathdsl.score.results import ClaimResult, QuantityResult
 if TYPE_CHECKING:
     import pandas
 
+    from pathdsl.checking.training.series import AtStep, Series, Track
     from pathdsl.report.figures.family import Family
+    from pathdsl.score.emerging import EmergenceResult
 
-__all__ = ["Result", "check_path", "vet_counts"]
+__all__ = ["Result", "SeriesResult", "check_path", "check_series", "vet_counts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -175,25 +178,79 @@ class Result:
         return notebook(self.outcome)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SeriesResult:
+    """What a check found out about one file at each revision of a model.
+
+    `series` is everything there is. As text (`print(result)`) it is the report of
+    `pathdsl check --revisions`.
+    """
+
+    series: Series
+
+    @property
+    def steps(self) -> tuple[AtStep, ...]:
+        """The revisions by their training step: `revision.step`, `judged`, `why`, `outcome`."""
+        return self.series.steps
+
+    @property
+    def claims(self) -> Mapping[str, Track | EmergenceResult]:
+        """Claims by name: of `emerges` the one result, of others a result for each step."""
+        tracks: dict[str, Track | EmergenceResult] = {one.name: one for one in self.series.claims}
+        return tracks | {one.name: one for one in self.series.emergences}
+
+    @property
+    def quantities(self) -> Mapping[str, Track]:
+        """Every `let` by name: `results` has one for each step, None where it was not judged."""
+        return {one.name: one for one in self.series.quantities}
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Faults and warnings of all revisions, each once."""
+        return self.series.diagnostics
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What `pathdsl check --revisions` would exit with."""
+        return self.series.exit_code
+
+    def __getitem__(self, name: str) -> Track | EmergenceResult:
+        """The claim or the quantity of that name; KeyError with the nearest names for any other."""
+        known = {**self.quantities, **self.claims}
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise KeyError(f"no claim or quantity `{name}`; {hint}".rstrip("; "))
+        return known[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that `pathdsl check --revisions … --format json` prints."""
+        from pathdsl.report.text.training import training_object
+
+        return training_object(self.series)
+
+    def __str__(self) -> str:
+        from pathdsl.report.text.style import View
+        from pathdsl.report.text.training import training_report
+
+        return training_report(self.series, View()).rstrip("\n")
+
+    def __repr__(self) -> str:
+        judged = sum(at.judged for at in self.steps)
+        where = f"{judged} of {len(self.steps)} revisions judged"
+        return f"<pathdsl result of {self.series.path!r} over training: {where}>"
+
+
 def check_path(path: str, options: CheckOptions, models: Mapping[str, str]) -> Result:
     """Check one file; `models` are replacements as `--model` writes them, by the model's name.
 
     Raises ValueError for names in the options that the file does not have, LanguageError for a
     replacement that cannot be read.
     """
-    from pathdsl.engine.load.source import parse_override
-
-    sources = dict(parse_override(f"{name}={where}") for name, where in models.items())
-    options = replace(options, models={**options.models, **sources})
-    if not isinstance(options.only, str | None):
-        raise TypeError(f"`only={options.only!r}`: wanted the name of a claim or quantity")
+    options = _vetted([path], options, models)
     try:
-        vet_names([path], options)
         return Result(outcome=check_file(path, options))
     except UnknownName as error:
-        if error.option == "models":
-            raise ValueError(f"`models`: no model `{error.name}`; {error.why}") from None
-        raise ValueError(f"`only={error.name!r}`: {error.why}") from None
+        raise _unknown(error) from None
 
 
 def vet_counts(take: int | None, seed: int | None, threads: int | None) -> dict[str, int]:
@@ -215,3 +272,49 @@ def vet_counts(take: int | None, seed: int | None, threads: int | None) -> dict[
         if name == "threads" and n > MOST_THREADS:
             raise ValueError(f"`{name}={n}`: at most {MOST_THREADS:,} threads")
     return {name: n for name, n in (("take", take), ("seed", seed)) if n is not None}
+
+
+def check_series(
+    path: str, revisions: str, options: CheckOptions, models: Mapping[str, str]
+) -> SeriesResult:
+    """Check one file at each revision; `revisions` as `--revisions` writes them.
+
+    Raises ValueError for revisions that cannot be read and for names that the file does not have,
+    LanguageError for a file with faults and for `models` that cannot be read, and other
+    `PathdslError`s where the model itself cannot be used.
+    """
+    from pathdsl.checking.training.revisions import read_revisions
+    from pathdsl.checking.training.series import judge_series
+
+    if not isinstance(revisions, str):
+        raise TypeError(f"`revisions={revisions!r}`: wanted a text, 'step0..step1000:100'")
+    options = _vetted([path], options, models)
+    program, faults = lint_file(path, None, options.fence)
+    if wrong := errors_in(faults):
+        raise LanguageError(wrong)
+    try:
+        varied = read_revisions(revisions, program, options)
+    except ValueError as error:
+        raise ValueError(f"`revisions={revisions!r}`: {error}") from error
+    return SeriesResult(series=judge_series(program, faults, varied, options, options.progress))
+
+
+def _vetted(paths: list[str], options: CheckOptions, models: Mapping[str, str]) -> CheckOptions:
+    """The options with models replaced, as `check_path` says."""
+    from pathdsl.engine.load.source import parse_override
+
+    sources = dict(parse_override(f"{name}={where}") for name, where in models.items())
+    options = replace(options, models={**options.models, **sources})
+    if not isinstance(options.only, str | None):
+        raise TypeError(f"`only={options.only!r}`: wanted the name of a claim or quantity")
+    try:
+        vet_names(paths, options)
+    except UnknownName as error:
+        raise _unknown(error) from None
+    return options
+
+
+def _unknown(error: UnknownName) -> ValueError:
+    if error.option == "models":
+        return ValueError(f"`models`: no model `{error.name}`; {error.why}")
+    return ValueError(f"`only={error.name!r}`: {error.why}")

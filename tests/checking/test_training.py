@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import pathdsl
 from pathdsl.checking.check import check_file
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.training.revisions import read_revisions
@@ -329,3 +330,28 @@ def test_an_interrupt_while_garbage_is_collected_is_not_lost() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_from_python(tmp_path: Path) -> None:
+    path = tmp_path / "first.circuit"
+    path.write_text(TEXT)
+    found = pathdsl.check_revisions(path, SERIES, take=20)
+    series = judged(tmp_path, SERIES, overrides={"take": 20})
+    assert found.to_dict() == training_object(series)
+    assert [at.revision.step for at in found.steps] == [300, 500, 900]
+    assert found.exit_code is series.exit_code
+    assert found.diagnostics == series.diagnostics
+    assert found["late"] == series.emergences[0] == found.claims["late"]
+    assert [one and one.n for one in found["right"].results] == [20, 20, 20]
+    assert str(found).splitlines()[0] == str(path) and "3 of 3" in repr(found)
+    with pytest.raises(KeyError, match=r"rigth.*`right`"):
+        found["rigth"]
+    with pytest.raises(ValueError, match="both of step 300"):
+        pathdsl.check_revisions(path, "reuse-mini-step-300,reuse-mini:300")
+    with pytest.raises(TypeError, match="wanted a text"):
+        pathdsl.check_revisions(path, ["a", "b"])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`only='lat'`"):
+        pathdsl.check_revisions(path, SERIES, only="lat")
+    path.write_text(TEXT.replace("a1.h1", "a1.h1 +"))
+    with pytest.raises(pathdsl.LanguageError, match="PD0"):
+        pathdsl.check_revisions(path, SERIES)
