@@ -20,7 +20,6 @@ Weights are stored as float16, half the size, and computed with in what a file a
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from pathlib import Path
@@ -34,7 +33,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from pathdsl.draws import Draws
 from pathdsl.engine.toy.model import ToyConfig, ToyModel, shares
 from pathdsl.models.build.induction_mini import line
-from pathdsl.models.build.training import CONTEXT, descend, optimizer_of, word_level
+from pathdsl.models.build.training import CONTEXT, command, descend, optimizer_of, word_level
 from pathdsl.tasks import get
 from pathdsl.tasks.mini_docstring import WORDS, chain_of, text_of
 from pathdsl.tasks.mini_induction import WORDS as ALL_WORDS
@@ -210,14 +209,5 @@ def train(folder: Path, steps: int = STEPS, *, report_every: int = 100) -> ToyMo
     return model
 
 
-def main() -> None:
-    """Train and save."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="where to write the model")
-    parser.add_argument("--steps", type=int, default=STEPS, help="stop after so many")
-    given = parser.parse_args()
-    train(given.folder, given.steps)
-
-
 if __name__ == "__main__":
-    main()
+    command(train, __doc__, steps=STEPS)

@@ -6,7 +6,6 @@ head alone takes, at every position, the value that it has on the paired prompt.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from pathdsl.engine.toy.model import ToyModel
 from pathdsl.models import DATA
 from pathdsl.models.build.attention_mini import STEPS, TASKS, TAUGHT, Patterns, accuracy
+from pathdsl.models.build.training import command
 from pathdsl.tasks import get
 
 TAKE = 2000
@@ -209,12 +209,5 @@ These are measurements, not a hypothesis.
 """
 
 
-def main() -> None:
-    """Write the card of the shipped model, or of the folder given."""
-    parser = argparse.ArgumentParser(description="Measure attention-mini and write its card.")
-    parser.add_argument("folder", type=Path, nargs="?", default=DATA / "attention-mini")
-    write_card(parser.parse_args().folder)
-
-
 if __name__ == "__main__":
-    main()
+    command(write_card, __doc__, shipped=DATA / "attention-mini")

@@ -17,7 +17,6 @@ Weights are stored as float16, half the size, and computed with in what a file a
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase, PreTrainedTok
 
 from pathdsl.draws import Draws
 from pathdsl.models.build.training import (
+    command,
     descend,
     optimizer_of,
     rotating_positions,
@@ -137,14 +137,5 @@ def train(folder: Path, steps: int = STEPS, *, report_every: int = 100) -> GPT2L
     return model
 
 
-def main() -> None:
-    """Train and save."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="where to write the model")
-    parser.add_argument("--steps", type=int, default=STEPS, help="stop after so many")
-    given = parser.parse_args()
-    train(given.folder, given.steps)
-
-
 if __name__ == "__main__":
-    main()
+    command(train, __doc__, steps=STEPS)

@@ -6,7 +6,6 @@ head alone takes, at every position, the value that it has on the paired prompt.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 from pathdsl.models import DATA
 from pathdsl.models.build.induction_mini import STEPS, TAUGHT, accuracy
 from pathdsl.models.build.ioi_mini_card import run_with
+from pathdsl.models.build.training import command
 from pathdsl.tasks import get
 from pathdsl.tasks.base import Row
 
@@ -157,12 +157,5 @@ These are measurements, not a hypothesis.
 """
 
 
-def main() -> None:
-    """Write the card of the shipped model, or of the folder given."""
-    parser = argparse.ArgumentParser(description="Measure induction-mini and write its card.")
-    parser.add_argument("folder", type=Path, nargs="?", default=DATA / "induction-mini")
-    write_card(parser.parse_args().folder)
-
-
 if __name__ == "__main__":
-    main()
+    command(write_card, __doc__, shipped=DATA / "induction-mini")

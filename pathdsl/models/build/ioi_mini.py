@@ -12,7 +12,6 @@ version of torch may sum in another order: the shipped weights are the authority
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from tokenizers import Regex, pre_tokenizers
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from pathdsl.draws import Draws
-from pathdsl.models.build.training import descend, optimizer_of, small_gpt2, word_level
+from pathdsl.models.build.training import command, descend, optimizer_of, small_gpt2, word_level
 from pathdsl.tasks import get
 from pathdsl.tasks.base import find_spans
 from pathdsl.tasks.ioi import NAMES, OBJECTS, PLACES, TEMPLATES, combinations, make_row
@@ -151,12 +150,5 @@ def train(folder: Path, *, report_every: int = 250) -> None:
         print(split, accuracy(model, tokenizer, split))
 
 
-def main() -> None:
-    """Train and save."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="where to write the model")
-    train(parser.parse_args().folder)
-
-
 if __name__ == "__main__":
-    main()
+    command(train, __doc__)

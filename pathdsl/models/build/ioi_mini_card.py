@@ -7,7 +7,6 @@ where the heads look. Removal is mean ablation at every position, the mean over 
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from transformers import (
 
 from pathdsl.models import DATA
 from pathdsl.models.build.ioi_mini import accuracy
+from pathdsl.models.build.training import command
 from pathdsl.tasks import get
 from pathdsl.tasks.base import Row
 
@@ -227,12 +227,5 @@ does not say that a head is unused, since others may stand in for it.
 """
 
 
-def main() -> None:
-    """Write the card of the shipped model, or of the folder given."""
-    parser = argparse.ArgumentParser(description="Measure ioi-mini and write its model card.")
-    parser.add_argument("folder", type=Path, nargs="?", default=DATA / "ioi-mini")
-    write_card(parser.parse_args().folder)
-
-
 if __name__ == "__main__":
-    main()
+    command(write_card, __doc__, shipped=DATA / "ioi-mini")

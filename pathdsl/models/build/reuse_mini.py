@@ -15,7 +15,6 @@ this script. Weights are stored as float16, half the size, and computed with in 
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from pathdsl.models.build.reuse_mini_data import SEED, batch, build_tokenizer
 from pathdsl.models.build.training import (
+    command,
     descend,
     optimizer_of,
     rotating_positions,
@@ -128,14 +128,5 @@ def train(folder: Path, steps: int = STEPS, *, report_every: int = 100) -> GPT2L
     return model
 
 
-def main() -> None:
-    """Train and save."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="where to write the models' folders")
-    parser.add_argument("--steps", type=int, default=STEPS, help="stop after so many")
-    given = parser.parse_args()
-    train(given.folder, given.steps)
-
-
 if __name__ == "__main__":
-    main()
+    command(train, __doc__, steps=STEPS)

@@ -6,7 +6,6 @@ takes, at every position, the value that it has on the paired prompt.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 from pathdsl.models import DATA
 from pathdsl.models.build.ioi_mini_card import run_with
 from pathdsl.models.build.reuse_mini import CHECKPOINTS, STEPS, accuracy
+from pathdsl.models.build.training import command
 from pathdsl.tasks import get
 from pathdsl.tasks.base import Row
 
@@ -163,12 +163,5 @@ The card of `reuse-mini` says what it was trained on and how.
 )
 
 
-def main() -> None:
-    """Write the cards of the shipped models, or of those in the folder given."""
-    parser = argparse.ArgumentParser(description="Measure reuse-mini and write its model cards.")
-    parser.add_argument("folder", type=Path, nargs="?", default=DATA)
-    write_cards(parser.parse_args().folder)
-
-
 if __name__ == "__main__":
-    main()
+    command(write_cards, __doc__, shipped=DATA)

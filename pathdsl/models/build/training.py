@@ -1,9 +1,11 @@
-"""What the trained models share: the tokenizer, the small GPT-2, and a step of the optimizer."""
+"""What the scripts of trained models share: command line, tokenizer, GPT-2, a step of descent."""
 
 from __future__ import annotations
 
+import argparse
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, processors
@@ -12,7 +14,8 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 __all__ = [
-    "CONTEXT", "WIDTH", "descend", "optimizer_of", "rotating_positions", "small_gpt2", "word_level",
+    "CONTEXT", "WIDTH", "command", "descend", "optimizer_of", "rotating_positions", "small_gpt2",
+    "word_level",
 ]  # fmt: skip
 
 CONTEXT = 64
@@ -91,3 +94,22 @@ def descend(
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.step()
+
+
+def command(
+    write: Callable[..., object], about: str | None, *, steps: int = 0, shipped: Path | None = None
+) -> None:
+    """Call `write` with the folder of the command line, and `--steps` where there are some.
+
+    `shipped`: the folder where none is named.
+    """
+    parser = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    if shipped is None:
+        parser.add_argument("folder", type=Path, help="where to write")
+    else:
+        parser.add_argument("folder", type=Path, nargs="?", default=shipped, help="of the model")
+    if steps:
+        parser.add_argument("--steps", type=int, default=steps, help="stop after so many")
+    write(**vars(parser.parse_args()))
