@@ -84,6 +84,9 @@ class Played(TorchFunctionMode):
         target = kwargs.pop("device", None)
         if args and isinstance(args[0], str | torch.device):
             target, args = args[0], args[1:]
+        elif args and isinstance(args[0], Tensor):  # `x.to(y)`
+            target = CUDA if args[0] in self.there else "cpu"
+            args = (args[0].dtype, *args[1:])
         elsewhere = target is not None and (torch.device(target).type == "cuda") != (
             value in self.there
         )

@@ -6,17 +6,25 @@ so they have to be the same.
 
 from __future__ import annotations
 
+from copy import deepcopy
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from pathdsl.engine.adapters import adapter_for
 from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
+from pathdsl.engine.attribution import tape
+from pathdsl.engine.attribution.attribute import METHODS, attribute
 from pathdsl.engine.self_check import prove, prove_null_pair
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.readout import Measure
+from tests.engine import attribution_cases
 from tests.engine.engine_cases import (
     COLUMNS,
     PAIRED,
@@ -80,6 +88,38 @@ def test_a_run_more_crosses_to_be_read_and_no_more() -> None:
             values(asked, COLUMNS[:1], adapter=adapter)
         crossed.append(played.crossings)
     assert crossed[1] - crossed[0] <= 4 * (len(runs) - 1), crossed
+
+
+def test_every_attribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Autograd makes tensors behind the back of the mode, so that it is told of them here."""
+    played = Played()
+    model = attribution_cases.model_of("llama")
+    here = adapter_for(model)
+    back, entered = tape.Part.back, tape._Input.apply
+
+    def told(self: tape.Part, *gradients: Tensor) -> tuple[Tensor, ...]:
+        found = back(self, *gradients)
+        inside = gradients[0] in played.there
+        return tuple(played.put(one) if inside and one is not None else one for one in found)
+
+    def apply(value: Tensor, asking: Tensor) -> Tensor:
+        found = entered(value, asking)
+        return played.put(found) if value in played.there else found
+
+    monkeypatch.setattr(tape.Part, "back", told)
+    monkeypatch.setattr(tape, "_Input", SimpleNamespace(apply=apply))
+    with played, attribution_cases.Exact():
+        there = adapter_for(played.take(deepcopy(model)))
+        assert there.device == CUDA
+        for method, made in METHODS.items():
+            of, record = "edges" if made.edges is not None else "nodes", ATTRIBUTIONS[method]
+            asked = attribution_cases.asked(
+                method, of, steps=record.steps, rule=record.rules[0] if record.rules else ""
+            )
+            wanted, before = attribute(here, TASK, asked).values, played.calls
+            found = attribute(there, TASK, asked).values
+            assert played.calls > before + 50, method
+            np.testing.assert_array_equal(found, wanted, err_msg=method)
 
 
 def test_the_proofs() -> None:
