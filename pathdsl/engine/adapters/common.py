@@ -62,7 +62,7 @@ class CausalAdapter(Adapter):
         self.final = final
         self.head = head
         self._embedding_std: float | None = None
-        self._known_places: dict[tuple[tuple[int, ...], torch.device], Tensor] = {}
+        self._known_picks: dict[tuple[tuple[int, ...], torch.device], Tensor] = {}
 
     def scaling(self, layer: int) -> float | None:
         """What scores are multiplied by, or None where they are more than a scaled product."""
@@ -276,12 +276,12 @@ class CausalAdapter(Adapter):
             handle.remove()
         return caught[0], logits
 
-    def _places(self, numbers: Sequence[int], device: torch.device) -> Tensor:
+    def _picked(self, numbers: Sequence[int], device: torch.device) -> Tensor:
         """Numbers as an index that lies on the device already when it is asked for again."""
         key = tuple(numbers), device
-        if key not in self._known_places:
-            self._known_places[key] = torch.tensor(list(numbers), device=device)
-        return self._known_places[key]
+        if key not in self._known_picks:
+            self._known_picks[key] = torch.tensor(list(numbers), device=device)
+        return self._known_picks[key]
 
     def _index(self, heads: Sequence[int]) -> slice | Tensor:
         """Heads as an index: a slice where they are neighbours in order, so nothing is copied.

@@ -326,7 +326,7 @@ def _queries(group: HeadGroup, projected: Projected, sites: Sites) -> Tensor:
             continue
         whole = parts[0][0].new_empty((sites.count(group.need), parts[0][0].shape[-1]))
         for piece, mask in parts:
-            where = sites.inside(mask, group.need)
+            where = sites.places(mask, group.need)
             assert where is not None
             whole[where] = piece
         found.append(whole)

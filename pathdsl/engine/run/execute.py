@@ -243,7 +243,7 @@ class BatchExecution:
             piece = value(source, mask)
             if out is None:
                 out = piece.new_empty((self.sites.count(need), *piece.shape[1:]))
-            where = self.sites.inside(mask, need)
+            where = self.sites.places(mask, need)
             assert where is not None
             out[where] = piece
         assert out is not None

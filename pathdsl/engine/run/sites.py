@@ -75,6 +75,7 @@ class Sites:
         self._flat: dict[int, np.ndarray] = {}
         self._maps: dict[tuple[int, int], Tensor | None] = {}
         self._inside: dict[tuple[int, int], Tensor | None] = {}
+        self._places: dict[tuple[int, int], Tensor | None] = {}
         self._padded: dict[int, Padded] = {}
         self._in_rows: dict[tuple[int, int], Tensor] = {}
         self.numbers: dict[tuple[Decided, int], int] = {}
@@ -137,6 +138,14 @@ class Sites:
             member = np.isin(self.flat(among), self.flat(mask), assume_unique=True)
             self._inside[key] = None if member.all() else self._there(member)
         return self._inside[key]
+
+    def places(self, mask: int, among: int) -> Tensor | None:
+        """The same as numbers: a device has to be waited for until truth values are counted."""
+        key = (mask, among)
+        if key not in self._places:
+            member = np.isin(self.flat(among), self.flat(mask), assume_unique=True)
+            self._places[key] = None if member.all() else self._there(np.flatnonzero(member))
+        return self._places[key]
 
     def padded(self, mask: int) -> Padded:
         """The rectangle of a mask's tokens, for attention."""
