@@ -10,7 +10,8 @@
 (`benchmarks/scaling.py`). `profile`: what one workload spends its time on
 (`benchmarks/profile.py`). `compiled`: whether torch.compile or CUDA graphs would pay
 (`benchmarks/compiled.py`). `discovery`: what the sweeps of `gpt2/ioi_discovery` cost
-(`benchmarks/discovery.py`). `table`: what was measured, as markdown,
+(`benchmarks/discovery.py`). `cuda`: correctness and all figures of a CUDA device in ten minutes
+(`benchmarks/cuda.py`). `table`: what was measured, as markdown,
 and as plots with `--figures`.
 """
 
@@ -23,7 +24,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-SUITES = ("engine", "processes", "peers", "scaling", "profile", "compiled", "discovery")
+SUITES = ("engine", "processes", "peers", "scaling", "profile", "compiled", "discovery", "cuda")
 USUAL = ("engine", "processes")
 
 
@@ -72,7 +73,14 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, help="prompts of a workload (peers, profile)")
     parser.add_argument("--peer", action="append", choices=PEERS)
     parser.add_argument("--threads", type=int, help="of torch (default: as check does)")
-    parser.add_argument("--device", default="cpu", help="engine, scaling, profile, compiled")
+    parser.add_argument(
+        "--device", help="engine, peers, scaling, profile, compiled; cuda (default: cuda)"
+    )
+    parser.add_argument(
+        "--dtype", default="float32", choices=("float32", "bfloat16"), help="peers, compiled"
+    )
+    parser.add_argument("--minutes", type=float, default=10.0, help="of the suite cuda")
+    parser.add_argument("--tiny", action="store_true", help="the suite cuda on small shapes")
     parser.add_argument("--figures", type=Path, help="folder for the plots of scaling")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(words)
@@ -81,6 +89,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     known = {
         "engine": WORKLOADS, "peers": WORKLOADS, "profile": WORKLOADS,
         "processes": NAMES, "scaling": AXES, "compiled": (), "discovery": (),
+        "cuda": (),
     }  # fmt: skip
     possible = [name for suite in options.suites for name in known[suite]]
     for name in options.names:
@@ -88,6 +97,10 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
             parser.error(f"no workload `{name}`; there are: {', '.join(dict.fromkeys(possible))}")
     if options.repeat < 1 or (options.rows is not None and options.rows < 1):
         parser.error("--repeat and --rows are at least 1")
+    if not 0 < options.minutes < float("inf"):
+        parser.error("--minutes is a number above 0")
+    if options.device is None:
+        options.device = "cuda" if options.suites == ["cuda"] else "cpu"
     return options
 
 
@@ -123,7 +136,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
             for row in compare_all(
                 names or list(USUAL), shape, options.repeat, tell,
                 peers=options.peer or PEERS, rows=options.rows or ROWS,
-                threads=options.threads,
+                threads=options.threads, device=options.device, dtype=options.dtype,
             )
         ]  # fmt: skip
     if "scaling" in options.suites:
@@ -149,7 +162,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
             row
             for shape in options.shape or ["gpt2"]
             for row in compare_compiled(
-                shape, options.repeat, tell, options.threads, options.device
+                shape, options.repeat, tell, options.threads, options.device, options.dtype
             )
         ]
     if "discovery" in options.suites:
@@ -158,7 +171,22 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         found["discovery"] = measure_discovery(
             options.repeat, options.rows or ROWS, options.threads, tell
         )
+    if "cuda" in options.suites:
+        from .cuda import measure_cuda
+
+        found["cuda"] = measure_cuda(
+            options.device, options.minutes, tell,
+            lambda so_far: write(options.json, found | {"cuda": so_far}), tiny=options.tiny,
+        )  # fmt: skip
     return found
+
+
+def write(path: Path | None, found: dict[str, Any]) -> None:
+    """Keep what was measured, where a file was named: whole at any moment."""
+    if path is not None:
+        beside = path.with_name(f"{path.name}.part")
+        beside.write_text(json.dumps(found, indent=2) + "\n")
+        beside.replace(path)
 
 
 def draw(found: dict[str, Any], folder: Path | None) -> None:
@@ -182,9 +210,13 @@ def main() -> None:
             draw(found, options.figures)
         return
     found = measured(options)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    write(options.json, found)
     draw(found, options.figures)
+    if "cuda" in found:
+        from .cuda import disagreements
+
+        if wrong := disagreements(found["cuda"]):
+            raise SystemExit(f"{len(wrong)} rows do not have the numbers that they have to have")
 
 
 if __name__ == "__main__":

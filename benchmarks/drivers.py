@@ -1,8 +1,9 @@
 """One forward with patches, in each library that people patch models with, as its pages show it.
 
-Every driver takes the same loaded `transformers` GPT-2 (nothing folded, attention written out) and
-is asked for the same: replace outputs at some sites, keep others, return the logits. `hooks` is
-plain PyTorch, without a library; the others are asked for by their package's name.
+Every driver takes the same loaded `transformers` model, a GPT-2 or a Llama (nothing folded,
+attention written out, on any device and in any dtype), and is asked for the same: replace outputs
+at some sites, keep others, return the logits. `hooks` is plain PyTorch, without a library; the
+others are asked for by their package's name.
 
 Sources: TransformerLens 4 (`TransformerBridge.run_with_hooks`), nnsight 0.8 (`NNsight.trace`),
 pyvene 0.1.8 (`IntervenableModel` with functions as interventions).
@@ -10,7 +11,8 @@ pyvene 0.1.8 (`IntervenableModel` with functions as interventions).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,9 +21,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .patches import Patch, Site, Values, mixed
+from .patches import Kind, Patch, Site, Values, mixed
 
-__all__ = ["DRIVERS", "Driver", "driver_for", "installed"]
+__all__ = ["DRIVERS", "PARTS", "Driver", "driver_for", "installed"]
 
 Kept = dict[Site, Tensor]
 
@@ -62,24 +64,80 @@ def _queries(value: Tensor, touch: Callable[[Tensor], Tensor]) -> Tensor:
     return torch.cat((touch(query), rest), dim=-1)
 
 
-def _module(site: Site) -> tuple[str, str]:
-    """The module of a GPT-2 of `transformers`, and whether its input or output is the site."""
-    match site.kind:
-        case "resid":
-            return f"transformer.h.{site.layer}", "input"
-        case "q":
-            return f"transformer.h.{site.layer}.attn.c_attn", "output"
-        case "z":
-            return f"transformer.h.{site.layer}.attn.c_proj", "input"
-        case "mlp":
-            return f"transformer.h.{site.layer}.mlp", "output"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Where the sites of a family are: the list of its layers, and of each kind the module in a
+    layer ("" for the layer) with the side of it that is the site.
+
+    `fused`: one module gives queries, keys and values, in this order. `booted`: a name that
+    TransformerLens knows the family by.
+    """
+
+    layers: str
+    modules: Mapping[Kind, tuple[str, str]]
+    fused: bool
+    booted: str
+
+
+PARTS: Mapping[str, Parts] = {
+    "gpt2": Parts(
+        layers="transformer.h",
+        modules={
+            "resid": ("", "input"), "q": (".attn.c_attn", "output"),
+            "z": (".attn.c_proj", "input"), "mlp": (".mlp", "output"),
+        },
+        fused=True,
+        booted="gpt2",
+    ),
+    "llama": Parts(
+        layers="model.layers",
+        modules={
+            "resid": ("", "input"), "q": (".self_attn.q_proj", "output"),
+            "z": (".self_attn.o_proj", "input"), "mlp": (".mlp", "output"),
+        },
+        fused=False,
+        booted="meta-llama/Llama-3.2-1B",
+    ),
+}  # fmt: skip
+"""By `model_type` of the config."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A loaded model with what a driver must know of it."""
+
+    model: Any
+
+    @property
+    def parts(self) -> Parts:
+        """Where its sites are."""
+        return PARTS[self.model.config.model_type]
+
+    @property
+    def n_heads(self) -> int:
+        """How many query heads a layer has."""
+        return int(self.model.config.num_attention_heads)
+
+    def module(self, site: Site) -> tuple[str, str]:
+        """The module of a site by path, and whether its input or its output is the site."""
+        name, side = self.parts.modules[site.kind]
+        return f"{self.parts.layers}.{site.layer}{name}", side
+
+    def toucher(
+        self, site: Site, patches: list[Patch], values: Values, kept: Kept | None
+    ) -> Callable[[Tensor], Tensor]:
+        """What a module's input or output becomes; for fused queries, of the whole projection."""
+        touch = partial(
+            _touch, site=site, patches=patches, values=values, n_heads=self.n_heads, kept=kept
+        )
+        return partial(_queries, touch=touch) if site.kind == "q" and self.parts.fused else touch
 
 
 class Hooks:
     """Plain PyTorch: forward hooks on the modules of `transformers`."""
 
     def __init__(self, model: Any, scratch: Path) -> None:
-        self.model = model
+        self.model, self.taken = model, Taken(model)
 
     def forward(
         self, ids: Tensor, patches: Sequence[Patch], values: Values, keep: Collection[Site]
@@ -96,9 +154,8 @@ class Hooks:
 
         try:
             for site, here, kept_here in by_site(patches, keep):
-                touch = _toucher(site, here, values, self.model.config.n_head,
-                                 kept if kept_here else None)  # fmt: skip
-                name, side = _module(site)
+                touch = self.taken.toucher(site, here, values, kept if kept_here else None)
+                name, side = self.taken.module(site)
                 module = self.model.get_submodule(name)
                 if side == "input":
                     handles.append(module.register_forward_pre_hook(partial(before, touch)))
@@ -108,14 +165,6 @@ class Hooks:
         finally:
             for handle in handles:
                 handle.remove()
-
-
-def _toucher(
-    site: Site, patches: list[Patch], values: Values, n_heads: int, kept: Kept | None
-) -> Callable[[Tensor], Tensor]:
-    """What a module's input or output becomes; for queries, of the whole projection."""
-    touch = partial(_touch, site=site, patches=patches, values=values, n_heads=n_heads, kept=kept)
-    return partial(_queries, touch=touch) if site.kind == "q" else touch
 
 
 _LENS_NAMES = {
@@ -140,10 +189,12 @@ class Lens:
         ends = {"bos_token": "<end>", "eos_token": "<end>", "pad_token": "<end>"}
         folder = scratch / "words"
         PreTrainedTokenizerFast(tokenizer_object=words, **ends).save_pretrained(folder)
-        self.n_heads = model.config.n_head
+        taken = Taken(model)
+        self.n_heads = taken.n_heads
         self.bridge = TransformerBridge.boot_transformers(
-            "gpt2", hf_model=model, tokenizer=AutoTokenizer.from_pretrained(folder), device="cpu"
-        )
+            taken.parts.booted, hf_model=model, tokenizer=AutoTokenizer.from_pretrained(folder),
+            device=model.device, dtype=model.dtype,
+        )  # fmt: skip
 
     def forward(
         self, ids: Tensor, patches: Sequence[Patch], values: Values, keep: Collection[Site]
@@ -169,7 +220,7 @@ class Nnsight:
     def __init__(self, model: Any, scratch: Path) -> None:
         from nnsight import NNsight
 
-        self.n_heads = model.config.n_head
+        self.taken = Taken(model)
         self.model = NNsight(model)
 
     def forward(
@@ -179,8 +230,8 @@ class Nnsight:
         kept: Kept = {}
         plan = []
         for site, here, kept_here in by_site(patches, keep):
-            touch = _toucher(site, here, values, self.n_heads, kept if kept_here else None)
-            name, side = _module(site)
+            touch = self.taken.toucher(site, here, values, kept if kept_here else None)
+            name, side = self.taken.module(site)
             plan.append((self.model.get(name), side, bool(here), touch))
         with self.model.trace(ids, use_cache=False):
             for module, side, changes, touch in plan:
@@ -197,7 +248,7 @@ class Pyvene:
     """pyvene: a model made intervenable at a run's sites, with functions as interventions."""
 
     def __init__(self, model: Any, scratch: Path) -> None:
-        self.model = model
+        self.model, self.taken = model, Taken(model)
 
     def forward(
         self, ids: Tensor, patches: Sequence[Patch], values: Values, keep: Collection[Site]
@@ -208,10 +259,10 @@ class Pyvene:
         kept: Kept = {}
         parts = []
         for site, here, kept_here in by_site(patches, keep):
-            touch = _toucher(site, here, values, self.model.config.n_head,
-                             kept if kept_here else None)  # fmt: skip
-            name, side = _module(site)
-            component = name.replace(".h.", ".h[", 1).replace(f"[{site.layer}", f"[{site.layer}]")
+            touch = self.taken.toucher(site, here, values, kept if kept_here else None)
+            name, side = self.taken.module(site)
+            layers = self.taken.parts.layers
+            component = name.replace(f"{layers}.{site.layer}", f"{layers}[{site.layer}]", 1)
             parts.append({
                 "component": f"{component}.{side}",
                 "intervention": lambda base, source, touch=touch: touch(base),

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +29,8 @@ from .workloads import LENGTH, ROWS, WORKLOADS, circuit_text, edges_text, rows_t
 if TYPE_CHECKING:
     import torch
 
+    from pathdsl.engine.load.weights import LoadedModel
+    from pathdsl.engine.run.runner import Values
     from pathdsl.plan.outputs import Plan
     from pathdsl.score.attribution import Attribution
 
@@ -47,9 +50,11 @@ class Prepared:
 
     def __init__(
         self, path: Path, threads: int | None = None, device: str = "cpu",
-        attributes: tuple[str, Literal["nodes", "edges"]] | None = None,
+        attributes: tuple[str, Literal["nodes", "edges"]] | None = None, dtype: str = "",
+        loaded: LoadedModel | None = None,
     ) -> None:  # fmt: skip
-        """`attributes`: the method of an attribution and what it scores, instead of runs."""
+        """`attributes`: the method of an attribution and what it scores, instead of runs. `dtype`:
+        "" for that of the file. `loaded`: the same model, where it is in memory."""
         import torch
 
         from pathdsl.checking.machines import fuses
@@ -68,10 +73,13 @@ class Prepared:
         self.requests = ready.first_round().requests
         self.lowering = time.perf_counter() - started
         self.task = ready.planner.tasks["t"]
-        self.loaded = load(ready.source, device, threads, fused=fuses(ready, ["t"]))
+        source = replace(ready.source, dtype=dtype) if dtype else ready.source
+        self.loaded = loaded or load(source, device, threads, fused=fuses(ready, ["t"]))
         self.ids = torch.from_numpy(self.task.prompts["prompt"]).to(self.loaded.adapter.device)
         self.asked = None if attributes is None else attribution_of(*attributes)
         self.last: list[Plan] = []
+        self.values: list[Values] = []
+        """Of the last plans, what they gave."""
 
     def plain(self) -> float:
         """Seconds of W0."""
@@ -96,8 +104,7 @@ class Prepared:
             return 0.0, time.perf_counter() - started
         plans = self.planner.plans(list(self.requests))
         planned = time.perf_counter()
-        for plan in plans:
-            execute(plan, self.task, self.loaded.adapter, Settings())
+        self.values = [execute(plan, self.task, self.loaded.adapter, Settings()) for plan in plans]
         wait_for(self.ids.device)
         self.last = plans
         return planned - started, time.perf_counter() - planned
@@ -140,9 +147,10 @@ def attribution_of(
 def prepare_workload(
     name: str, shape: str, scratch: Path, *, knockouts: int = 100, length: int = LENGTH,
     rows: int = ROWS, members: int | None = None, threads: int | None = None, device: str = "cpu",
+    dtype: str = "", loaded: LoadedModel | None = None,
 ) -> Prepared:  # fmt: skip
-    """Write a workload's files and make it ready."""
-    folder = save(shape, scratch)
+    """Write a workload's files and make it ready; `dtype` and `loaded` as of `Prepared`."""
+    folder = save(shape, scratch, device)
     (scratch / "rows.jsonl").write_text(rows_text(SHAPES[shape].d_vocab, rows, length))
     path = scratch / f"{name}.circuit"
     if name == "W4":
@@ -152,7 +160,7 @@ def prepare_workload(
         path.write_text(edges_text(gpt2_shape(config), folder))
     else:
         path.write_text(circuit_text(name, shape, folder, knockouts, members))
-    return Prepared(path, threads, device, WORKLOADS[name].attributes)
+    return Prepared(path, threads, device, WORKLOADS[name].attributes, dtype, loaded)
 
 
 def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -162,19 +170,31 @@ def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
         name, shape, Path(arguments["scratch"]), threads=arguments.get("threads"),
         device=arguments.get("device", "cpu"), **arguments.get("options", {}),
     )  # fmt: skip
-    ready.plain()
-    plain, planning, execution = [], [], []
-    for _ in range(repeat):
-        plain.append(min(ready.plain(), ready.plain()))
-        seconds = ready.work()
-        planning.append(seconds[0])
-        execution.append(seconds[1])
+    return measured(ready, name, shape, repeat)
+
+
+def measured(
+    ready: Prepared, name: str, shape: str, repeat: int,
+    done: Sequence[tuple[float, float]] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """The medians, counts and peak memory of a workload that was made ready, as plain data.
+
+    `done`: what it has taken already, seconds of planning and of execution, which count, too.
+    """
     import torch
 
     from pathdsl.engine.run.runner import plan_cost
     from pathdsl.plan.build import mixed_copies
 
-    costs = [plan_cost(plan, 4) for plan in ready.last]
+    ready.plain()
+    plain = [min(ready.plain(), ready.plain()) for _ in done]
+    planning, execution = [one for one, _ in done], [one for _, one in done]
+    for _ in range(repeat):
+        plain.append(min(ready.plain(), ready.plain()))
+        seconds = ready.work()
+        planning.append(seconds[0])
+        execution.append(seconds[1])
+    costs = [plan_cost(plan, ready.loaded.adapter.dtype.itemsize) for plan in ready.last]
     return {
         "workload": name,
         "shape": shape,
@@ -182,6 +202,7 @@ def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
         "length": ready.task.n_pos,
         "threads": torch.get_num_threads(),
         "device": ready.loaded.facts["device"],
+        "dtype": ready.loaded.facts["dtype"],
         "attention": ready.loaded.facts["attention"],
         "units": units(name, shape) if name in WORKLOADS else 1,
         "plain_s": statistics.median(plain),

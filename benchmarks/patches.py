@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["BY_HAND", "Patch", "Run", "Site", "Values", "hand_written", "mixed", "wanted"]
+__all__ = ["BY_HAND", "Kind", "Patch", "Run", "Site", "Values", "hand_written", "mixed", "wanted"]
 
 BY_HAND = ("W1r", "W1h", "W2", "W3", "W6a", "W6b", "W7a", "W7b", "W8a", "W8b", "W9a", "W9b")
 """The workloads that `hand_written` knows."""

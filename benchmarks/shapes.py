@@ -3,7 +3,8 @@
 `gpt2` is GPT-2 small's shape, `small` four layers of four heads, `pythia` Pythia-70m's, `llama` one
 with grouped queries, gated MLPs and RMSNorm of about the same size as GPT-2 small, `mixture` the
 same with eight experts of half the width, two for a token. `depth2` to `depth12` are equal but for
-their number of layers.
+their number of layers. `llama1b` is Llama 3.2 1B's, its weights in bfloat16 as in the published
+file, `small_llama` one of grouped queries that is as small as `small`.
 """
 
 from __future__ import annotations
@@ -95,9 +96,55 @@ for _depth in DEPTHS:  # equal but for their depth, so that only it is measured
         d_vocab=1000,
     )
 
+SHAPES["llama1b"] = Shape(
+    config="LlamaConfig",
+    fields={
+        "num_hidden_layers": 16,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 64,
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "vocab_size": 128256,
+        "max_position_embeddings": 131072,
+        "tie_word_embeddings": True,
+        "rms_norm_eps": 1e-5,
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "rope_theta": 500000.0,
+            "factor": 32.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        },
+        "dtype": "bfloat16",
+    },
+    n_layers=16,
+    n_heads=32,
+    d_vocab=128256,
+)
+SHAPES["small_llama"] = Shape(
+    config="LlamaConfig",
+    fields={
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "vocab_size": 1000,
+        "max_position_embeddings": 512,
+    },
+    n_layers=4,
+    n_heads=4,
+    d_vocab=1000,
+)
 
-def save(name: str, into: Path) -> Path:
-    """A `save_pretrained` folder of one shape; made once, in `into`."""
+
+def save(name: str, into: Path, device: str = "cpu") -> Path:
+    """A `save_pretrained` folder of one shape; made once, in `into`.
+
+    Weights are drawn on the device, which is fast for a large model; other devices draw others.
+    """
     import torch
     import transformers
 
@@ -106,5 +153,7 @@ def save(name: str, into: Path) -> Path:
         shape = SHAPES[name]
         torch.manual_seed(0)
         config = getattr(transformers, shape.config)(**shape.fields)
-        transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+        with torch.device(device):
+            model = transformers.AutoModelForCausalLM.from_config(config)
+        model.save_pretrained(folder)
     return folder

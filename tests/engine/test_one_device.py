@@ -1,25 +1,30 @@
 """A model on a CUDA device: everything is there, and what is not is moved before it is used.
 
-A machine for tests has no such device, so it is played: tensors that a program puts on `cuda` are
-remembered and say that they are there, and a call with tensors from both sides is refused as torch
-refuses it. Numbers are the processor's, so they have to be the same.
+A machine for tests has no such device, so it is played (`played.py`). Numbers are the processor's,
+so they have to be the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from copy import deepcopy
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakTensorKeyDictionary
+from torch import Tensor
 
+from pathdsl.engine.adapters import adapter_for
 from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
+from pathdsl.engine.attribution import tape
+from pathdsl.engine.attribution.attribute import METHODS, attribute
 from pathdsl.engine.self_check import prove, prove_null_pair
+from pathdsl.graph.resolve.resolver import Resolver
+from pathdsl.lang.program import load_program
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.readout import Measure
+from tests.engine import attribution_cases
 from tests.engine.engine_cases import (
     COLUMNS,
     PAIRED,
@@ -32,10 +37,9 @@ from tests.engine.engine_cases import (
     treat,
     values,
 )
+from tests.engine.played import CUDA, Played
 
-CUDA = torch.device("cuda", 0)
-INDEXING = (Tensor.__getitem__, Tensor.__setitem__, Tensor.index_put_, Tensor.index_put)
-"""Of these, torch takes indices that are on the processor."""
+HEADS = ("a0h0", "a0h1", "a1h0", "a1h1")
 MEASURES = (
     *COLUMNS,
     Measure(kind="prob", column="t0"),
@@ -47,81 +51,10 @@ MEASURES = (
 )
 
 
-class Played(TorchFunctionMode):
-    """Tensors on a CUDA device that is not there."""
-
-    def __init__(self) -> None:
-        self.there: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-        self.calls = 0
-
-    def put(self, value: Tensor) -> Tensor:
-        """Remember a tensor as one on the device."""
-        self.there[value] = True
-        return value
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        """Call `func` on the processor, where a device would have taken it."""
-        kwargs = dict(kwargs or {})
-        if func == Tensor.device.__get__:
-            return CUDA if args[0] in self.there else func(*args)
-        if func == Tensor.is_cuda.__get__:
-            return args[0] in self.there
-        if func in (Tensor.numpy, Tensor.cpu):
-            if func is Tensor.numpy and args[0] in self.there:
-                raise TypeError("can't convert cuda:0 device type tensor to numpy")
-            return func(*args).clone() if func is Tensor.cpu else func(*args)
-        if func is Tensor.to:
-            return self._to(*args, **kwargs)
-        target = kwargs.pop("device", None)
-        tensors = list(_tensors((args, kwargs)))
-        if func in INDEXING:
-            tensors = [args[0], *_tensors(args[2:])]
-        sides = {t in self.there for t in tensors if t.dim()}
-        if len(sides) > 1:
-            raise RuntimeError(f"{func}: tensors on cuda:0 and on cpu")
-        there = torch.device(target).type == "cuda" if target is not None else any(
-            t in self.there for t in tensors
-        )  # fmt: skip
-        self.calls += there
-        out = func(*args, **kwargs)
-        if there:
-            for value in _tensors(out):
-                self.put(value)
-        return out
-
-    def _to(self, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        target = kwargs.pop("device", None)
-        if args and isinstance(args[0], str | torch.device):
-            target, args = args[0], args[1:]
-        elsewhere = target is not None and (torch.device(target).type == "cuda") != (
-            value in self.there
-        )
-        there = (value in self.there) != elsewhere
-        out = Tensor.to(value, *args, **kwargs) if args or kwargs else value
-        out = out.clone() if elsewhere else out
-        return self.put(out) if there else out
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    match value:
-        case Tensor():
-            yield value
-        case list() | tuple():
-            for part in value:
-                yield from _tensors(part)
-        case dict():
-            for part in value.values():
-                yield from _tensors(part)
-
-
 def on_device() -> tuple[Played, Any]:
     """The mode, and an adapter all of whose weights are on its device."""
     played = Played()
-    model: nn.Module = adapter_of.__wrapped__().model
-    for value in (*model.parameters(), *model.buffers()):
-        played.put(value)
+    model = played.take(adapter_of.__wrapped__().model)
     with played:
         return played, Gpt2Adapter(model)
 
@@ -140,6 +73,53 @@ def test_every_run_and_every_measure(spec: Any, frozen: bool) -> None:
     assert set(found) == set(wanted)
     for key in wanted:
         np.testing.assert_array_equal(found[key], wanted[key], err_msg=str(key))
+
+
+def test_a_run_more_crosses_to_be_read_and_no_more() -> None:
+    """Which ids are asked for and their logits; maps of tokens and heads are shared by all runs."""
+    text = "".join(f"path {name}_alone = through({name[:2]}.{name[2:]})\n" for name in HEADS)
+    program, _ = load_program("heads.circuit", text)
+    resolver = Resolver(program, adapter_of().shape)
+    runs = [treat(resolver.path_set(path.path)) for path in program.paths.values()]
+    crossed = []
+    for asked in (runs[:1], runs):
+        played, adapter = on_device()
+        with played:
+            values(asked, COLUMNS[:1], adapter=adapter)
+        crossed.append(played.crossings)
+    assert crossed[1] - crossed[0] <= 4 * (len(runs) - 1), crossed
+
+
+def test_every_attribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Autograd makes tensors behind the back of the mode, so that it is told of them here."""
+    played = Played()
+    model = attribution_cases.model_of("llama")
+    here = adapter_for(model)
+    back, entered = tape.Part.back, tape._Input.apply
+
+    def told(self: tape.Part, *gradients: Tensor) -> tuple[Tensor, ...]:
+        found = back(self, *gradients)
+        inside = gradients[0] in played.there
+        return tuple(played.put(one) if inside and one is not None else one for one in found)
+
+    def apply(value: Tensor, asking: Tensor) -> Tensor:
+        found = entered(value, asking)
+        return played.put(found) if value in played.there else found
+
+    monkeypatch.setattr(tape.Part, "back", told)
+    monkeypatch.setattr(tape, "_Input", SimpleNamespace(apply=apply))
+    with played, attribution_cases.Exact():
+        there = adapter_for(played.take(deepcopy(model)))
+        assert there.device == CUDA
+        for method, made in METHODS.items():
+            of, record = "edges" if made.edges is not None else "nodes", ATTRIBUTIONS[method]
+            asked = attribution_cases.asked(
+                method, of, steps=record.steps, rule=record.rules[0] if record.rules else ""
+            )
+            wanted, before = attribute(here, TASK, asked).values, played.calls
+            found = attribute(there, TASK, asked).values
+            assert played.calls > before + 50, method
+            np.testing.assert_array_equal(found, wanted, err_msg=method)
 
 
 def test_the_proofs() -> None:

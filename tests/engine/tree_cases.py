@@ -19,6 +19,7 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
+from tests.engine.device import there
 from tests.oracle.cases import Case, build_model, oracle_logits
 
 torch.set_num_threads(1)  # products this small only wait for other threads
@@ -138,8 +139,9 @@ class Opened:
         found = []
         for row in self.case.rows:
             with torch.no_grad():
-                out = self.adapter.model(torch.tensor([getattr(row, column)])).logits
-            found.append(out[0, -1].double().numpy())
+                ids = torch.tensor([getattr(row, column)], device=self.adapter.device)
+                out = self.adapter.model(ids).logits
+            found.append(out[0, -1].double().cpu().numpy())
         return np.stack(found)
 
 
@@ -152,7 +154,7 @@ def open_case(
     """
     if model is None:
         model = build_model(case.config, case.seed, case.std).to(dtype)
-    adapter = adapter_for(model)
+    adapter = adapter_for(there(model))
     program, faults = load_program("case.circuit", case.text)
     assert not faults, faults
     resolver = Resolver(program, adapter.shape)

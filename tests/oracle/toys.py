@@ -65,7 +65,7 @@ class Toy:
     @classmethod
     def of(cls, model: Any) -> Toy:
         """The parts of a `ToyModel`."""
-        found = {k: v.detach().double().numpy() for k, v in model.state_dict().items()}
+        found = {k: v.detach().double().cpu().numpy() for k, v in model.state_dict().items()}
         return cls.made({**DEFAULTS, **model.config.to_dict()}, found)
 
     @classmethod

@@ -62,6 +62,7 @@ class CausalAdapter(Adapter):
         self.final = final
         self.head = head
         self._embedding_std: float | None = None
+        self._known_picks: dict[tuple[tuple[int, ...], torch.device], Tensor] = {}
 
     def scaling(self, layer: int) -> float | None:
         """What scores are multiplied by, or None where they are more than a scaled product."""
@@ -216,7 +217,7 @@ class CausalAdapter(Adapter):
     def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
         """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
         weight, bias = self.head.weight, self.head.bias
-        ids = ids.to(weight.device)
+        ids = ids.to(weight.device, non_blocking=True)
         logits = torch.matmul(normed, weight[ids].transpose(-1, -2))
         return self._capped(logits if bias is None else logits + bias[ids].unsqueeze(1))
 
@@ -274,6 +275,13 @@ class CausalAdapter(Adapter):
         finally:
             handle.remove()
         return caught[0], logits
+
+    def _picked(self, numbers: Sequence[int], device: torch.device) -> Tensor:
+        """Numbers as an index that lies on the device already when it is asked for again."""
+        key = tuple(numbers), device
+        if key not in self._known_picks:
+            self._known_picks[key] = torch.tensor(list(numbers), device=device)
+        return self._known_picks[key]
 
     def _index(self, heads: Sequence[int]) -> slice | Tensor:
         """Heads as an index: a slice where they are neighbours in order, so nothing is copied.

@@ -126,7 +126,7 @@ class LlamaAdapter(CausalAdapter):
             out = apply(self._head_norm(layer, slot), out, scales, f"scale_{slot}")
         if stored == chosen:
             return out
-        return out[..., [chosen.index(head) for head in stored], :]
+        return out[..., self._picked([chosen.index(head) for head in stored], out.device), :]
 
     def input_weight(self, layer: int, slot: Slot) -> Tensor | None:
         """One input of attention by query head; None where it is normed or clipped."""

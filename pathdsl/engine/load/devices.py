@@ -71,7 +71,7 @@ def opened(device: str) -> torch.device:
 
 
 def make_deterministic(device: torch.device, threads: int | None = None) -> None:
-    """Sets the whole process to deterministic algorithms, full float32 products, and `threads`."""
+    """Sets the whole process to deterministic algorithms, full products, and `threads`."""
     import torch
 
     if device.type == "cuda":
@@ -83,6 +83,9 @@ def make_deterministic(device: torch.device, threads: int | None = None) -> None
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    # Partial sums of a product of halves are added in float32, however it is split.
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     torch.backends.cudnn.benchmark = False
     if threads is not None:
         torch.set_num_threads(threads)

@@ -218,7 +218,7 @@ class Inside:
     def _holds(self, mask: int, positions: Tensor) -> Tensor:
         """(rows, n) bool: which of the positions (rows, n), -1 for none, are in a mask."""
         array = self.masks.array(mask)[self.sites.start : self.sites.stop]
-        inside = torch.from_numpy(array.copy()).to(positions.device)
+        inside = torch.from_numpy(array.copy()).to(positions.device, non_blocking=True)
         return inside.gather(1, positions.clamp(min=0)) & (positions >= 0)
 
     def zeroed(self, slot: Slot, vectors: Tensor, at: Padded) -> Tensor:
@@ -272,7 +272,8 @@ def _seen(part: KeyClass, asked: Padded, have: Padded, masks: MaskTable) -> Tens
     """(rows, queries, keys) bool: which keys of the class a query reads."""
     distance = asked.positions.unsqueeze(-1) - have.positions.unsqueeze(1)
     place = distance - masks.first_distance
-    allowed = torch.from_numpy(np.asarray(masks.distances(part.distances))).to(distance.device)
+    allowed = torch.from_numpy(np.asarray(masks.distances(part.distances)))
+    allowed = allowed.to(distance.device, non_blocking=True)
     return (place >= 0) & allowed[place.clamp(min=0)] & have.real.unsqueeze(1)
 
 
@@ -325,7 +326,7 @@ def _queries(group: HeadGroup, projected: Projected, sites: Sites) -> Tensor:
             continue
         whole = parts[0][0].new_empty((sites.count(group.need), parts[0][0].shape[-1]))
         for piece, mask in parts:
-            where = sites.inside(mask, group.need)
+            where = sites.places(mask, group.need)
             assert where is not None
             whole[where] = piece
         found.append(whole)

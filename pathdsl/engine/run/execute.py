@@ -7,7 +7,7 @@ from the plan. Values live as (tokens, width) matrices over the tokens at which 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -243,7 +243,7 @@ class BatchExecution:
             piece = value(source, mask)
             if out is None:
                 out = piece.new_empty((self.sites.count(need), *piece.shape[1:]))
-            where = self.sites.inside(mask, need)
+            where = self.sites.places(mask, need)
             assert where is not None
             out[where] = piece
         assert out is not None
@@ -329,7 +329,8 @@ class BatchExecution:
         )
         for source, places in whole.items():
             values = self.sources[source].at(("head", layer), need, self.sites)
-            out[:, places] = values[:, [numbers[place] for place in places]]
+            for here, there in _neighbours(places, numbers):
+                out[:, here] = values[:, there]
         for place, blend in rest:
 
             def value(source: int, mask: int, head: int = numbers[place]) -> Tensor:
@@ -507,6 +508,19 @@ class BatchExecution:
         tokens = [sum(self.sites.count(self.plan.need[read]) for read in key) for key in keys]
         for portion in portions(range(len(keys)), tokens.__getitem__):
             yield [number for place in portion for number in streams[keys[place]]]
+
+
+def _neighbours(places: Sequence[int], numbers: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """Ascending places and their numbers as slices: an index would be copied to the device."""
+    start = 0
+    for end in range(1, len(places) + 1):
+        first, other = places[start], numbers[places[start]]
+        if end < len(places) and (
+            places[end] - first == numbers[places[end]] - other == end - start
+        ):
+            continue
+        yield slice(first, first + end - start), slice(other, other + end - start)
+        start = end
 
 
 def _parts(joined: Tensor) -> Iterable[tuple[int, Tensor]]:

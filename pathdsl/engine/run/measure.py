@@ -202,8 +202,9 @@ def _divergence(p: Tensor, q: Tensor) -> Tensor:
 def _mask(logits: Tensor, ids: Accepted) -> Tensor:
     """(tokens, vocabulary) bool: the answers."""
     mask = torch.zeros_like(logits, dtype=torch.bool)
-    for token, accepted in enumerate(ids):
-        mask[token, list(accepted)] = True
+    at = [(token, one) for token, accepted in enumerate(ids) for one in accepted]
+    tokens, answers = torch.tensor(at, dtype=torch.long, device=logits.device).reshape(-1, 2).T
+    mask[tokens, answers] = True
     return mask
 
 

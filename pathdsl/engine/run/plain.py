@@ -76,7 +76,7 @@ def plain_runs(
             for into, (want, sites) in zip(found, of_batch, strict=True):
                 mask = want.get(key)
                 if mask is not None:
-                    flat = torch.from_numpy(_flat_in(sites, mask, value.shape[1])).to(value.device)
+                    flat = sites.in_rows(mask, value.shape[1]).to(value.device)
                     into.values[key] = batch.flatten(0, 1).index_select(0, flat)
                     into.stored[key] = mask
 
@@ -116,11 +116,6 @@ def layers_of(want: Iterable[Key]) -> int:
 
 def _joined(batches: Sequence[Tensor]) -> Tensor:
     return batches[0] if len(batches) == 1 else torch.cat([*batches])
-
-
-def _flat_in(sites: Sites, mask: int, n_pos: int) -> np.ndarray:
-    """Flat numbers of a mask's tokens in a batch whose rows are `n_pos` long."""
-    return sites.rows_of(mask) * n_pos + sites.positions_of(mask)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

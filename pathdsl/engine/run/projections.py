@@ -111,7 +111,7 @@ def project_all(
                 slot,
                 torch.cat(parts) if len(parts) > 1 else parts[0],
                 heads if len(heads) < plan.shape.n_heads else None,
-                positions=places.to(adapter.device),
+                positions=places.to(adapter.device, non_blocking=True),
             )  # (tokens, heads, d_head)
             for (step, mask), piece in zip(
                 reads, out.split([len(part) for part in parts]), strict=True

@@ -75,7 +75,9 @@ class Sites:
         self._flat: dict[int, np.ndarray] = {}
         self._maps: dict[tuple[int, int], Tensor | None] = {}
         self._inside: dict[tuple[int, int], Tensor | None] = {}
+        self._places: dict[tuple[int, int], Tensor | None] = {}
         self._padded: dict[int, Padded] = {}
+        self._in_rows: dict[tuple[int, int], Tensor] = {}
         self.numbers: dict[tuple[Decided, int], int] = {}
 
     def flat(self, mask: int) -> np.ndarray:
@@ -102,6 +104,18 @@ class Sites:
         """(tokens,) position of each token in its prompt."""
         return self.flat(mask) % self.masks.n_pos
 
+    def in_rows(self, mask: int, n_pos: int) -> Tensor:
+        """(tokens,) flat numbers of a mask's tokens where rows are `n_pos` long."""
+        key = (mask, n_pos)
+        if key not in self._in_rows:
+            found = self.rows_of(mask) * n_pos + self.positions_of(mask)
+            self._in_rows[key] = self._there(found)
+        return self._in_rows[key]
+
+    def _there(self, array: np.ndarray) -> Tensor:
+        """An index on the device, without waiting for what the device still does."""
+        return torch.from_numpy(array).to(self.device, non_blocking=True)
+
     def take(self, value: Tensor, stored: int, wanted: int) -> Tensor:
         """`value` (tokens of `stored`, …) at the tokens of `wanted`, a subset."""
         if stored == wanted:
@@ -113,7 +127,7 @@ class Sites:
                 self._maps[key] = None
             else:
                 found = np.searchsorted(have, want)
-                self._maps[key] = torch.from_numpy(found).to(self.device)
+                self._maps[key] = self._there(found)
         places = self._maps[key]
         return value if places is None else value.index_select(0, places)
 
@@ -122,8 +136,16 @@ class Sites:
         key = (mask, among)
         if key not in self._inside:
             member = np.isin(self.flat(among), self.flat(mask), assume_unique=True)
-            self._inside[key] = None if member.all() else torch.from_numpy(member).to(self.device)
+            self._inside[key] = None if member.all() else self._there(member)
         return self._inside[key]
+
+    def places(self, mask: int, among: int) -> Tensor | None:
+        """The same as numbers: a device has to be waited for until truth values are counted."""
+        key = (mask, among)
+        if key not in self._places:
+            member = np.isin(self.flat(among), self.flat(mask), assume_unique=True)
+            self._places[key] = None if member.all() else self._there(np.flatnonzero(member))
+        return self._places[key]
 
     def padded(self, mask: int) -> Padded:
         """The rectangle of a mask's tokens, for attention."""
@@ -142,10 +164,10 @@ class Sites:
             real[rows, column] = True
             where[rows, column] = positions
             found = self._padded[mask] = Padded(
-                index=torch.from_numpy(index).to(self.device),
-                real=torch.from_numpy(real).to(self.device),
-                positions=torch.from_numpy(where).to(self.device),
-                back=torch.from_numpy(rows * most + column).to(self.device),
+                index=self._there(index),
+                real=self._there(real),
+                positions=self._there(where),
+                back=self._there(rows * most + column),
                 whole=bool(real.all()),
             )
         return found
