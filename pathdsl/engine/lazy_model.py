@@ -22,7 +22,13 @@ from pathdsl.engine.load.hashes import Hashes
 from pathdsl.engine.load.machine import machine_of, set_threads, settle, threads_now
 from pathdsl.engine.load.source import ModelSource, config_of
 from pathdsl.engine.load.versions import version_warning
-from pathdsl.engine.load.weights import LoadedModel, load, weight_hashes
+from pathdsl.engine.load.weights import (
+    LoadedModel,
+    load,
+    load_tokenizer,
+    tokenizer_hash,
+    weight_hashes,
+)
 from pathdsl.engine.meter import Meter
 from pathdsl.engine.planner import Limits
 from pathdsl.engine.rounding import ROUNDING, precision_of
@@ -80,6 +86,7 @@ class LazyModel:
 
     Raises what `pathdsl.engine.load.weights.load` raises: at once without a store, else when files
     are missing, and for damaged weights when they are read. `loading` stands for that `load`.
+    `computes`: the device with what else on it decides how products are formed, with a store.
     """
 
     def __init__(
@@ -105,6 +112,7 @@ class LazyModel:
         self._facts: dict[str, str] = {}
         self._precision = ""
         self._identity = ""
+        self.computes = ""
         self._weights: Mapping[str, str] = {}
         self._config = ""
         self._forget: Callable[[], None] = lambda: None
@@ -115,6 +123,7 @@ class LazyModel:
         hashes = Hashes(store)
         self._forget = hashes.forget
         threads_at_start, device_name = _machine(source, device, store)
+        self.computes = device_name
         commit, self._weights = weight_hashes(source, hashes)
         self._config = digest(self.config)
         self._identity = digest(
@@ -164,6 +173,12 @@ class LazyModel:
     def facts(self) -> Mapping[str, str]:
         """Text by name, as `LoadedModel.facts`; without the tokenizer's hash before loading."""
         return self._facts
+
+    def tokenizer_hash(self) -> str:
+        """The sha256 of the tokenizer's files, which are read where the model was not loaded."""
+        if "tokenizer" not in self._facts:
+            self._facts["tokenizer"] = tokenizer_hash(load_tokenizer(self.source))
+        return self._facts["tokenizer"]
 
     @property
     def weights(self) -> Mapping[str, str]:

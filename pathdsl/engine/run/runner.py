@@ -10,7 +10,7 @@ batches are made up, or which are made up of batches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,12 +53,14 @@ class Settings:
     """How to execute: bytes that values may take, half of them those of one batch and half what is
     kept of plain runs; null: treated := reference.
 
-    `rows`: those to run by number, ascending; None: all.
+    `rows`: those to run by number, ascending; None: all. `blocks`: the batches to run by number,
+    whose parts are handed over; rows of others are nan. None: all.
     """
 
     memory: int = DEFAULT_MEMORY
     null_pair: bool = False
     rows: Sequence[int] | None = None
+    blocks: Collection[int] | None = None
 
 
 def rows_per_batch(plan: Plan, itemsize: int, memory: int, device: str = "cpu") -> int:
@@ -173,9 +175,12 @@ class _Execution:
         plan, names = self.plan, values_of(self.plan)
         n_rows, rows = self.task.n_rows, self.settings.rows
         asked = range(n_rows) if rows is None else [row for row in rows if row < n_rows]
-        whole = np.empty((len(names), plan.draws, n_rows))
+        whole = np.full((len(names), plan.draws, n_rows), np.nan)
+        blocks = self.settings.blocks
         todo: list[tuple[int, int, list[int]]] = []
-        for start, stop in stretches(asked, self.step):
+        for number, (start, stop) in enumerate(stretches(asked, self.step)):
+            if blocks is not None and number not in blocks:
+                continue
             missing = []
             for draw in range(plan.draws):
                 part = Part("values", draw, start, stop)
