@@ -220,7 +220,7 @@ class EngineSession:
         self.meter.what = f"task `{plan.task}`: {runs}{behind}"
         task = self.planner.rows(plan)
         kept = self.kept
-        begun, through = kept.begun, kept.through
+        before = kept.begun, kept.through
         try:
             values = execute(plan, task, self.adapter, settings, self.meter, parts, kept)
         except BaseException:
@@ -229,17 +229,7 @@ class EngineSession:
             raise
         self.plans.append(plan)
         now = 1.0 if parts is None else 1 - parts.share_found
-        rows, layers = task.n_rows, max(plan.shape.n_layers, 1)
-        copies = weighed.macs - weighed.plain_runs * weighed.plain_run
-        plain = (kept.through - through) * weighed.plain_run // (rows * layers)
-        self.costs.append(
-            replace(
-                weighed,
-                macs=round(copies * now) + plain,
-                unread=0,
-                plain_runs=-(-(kept.begun - begun) // rows),
-            )
-        )
+        self.costs.append(self._spent(plan, weighed, now, before))
         computed = {(plan.outputs[n].run, measure): v for (n, measure), v in values.items()}
         self._learn(computed)
         proof = self.prove(plan, kept) if self.prove is not None else None
@@ -250,6 +240,18 @@ class EngineSession:
         elif self.recall is not None:
             self.recall.forget(plan)
         self.meter.start("judging")
+
+    def _spent(self, plan: Plan, weighed: Cost, now: float, before: tuple[int, int]) -> Cost:
+        """What a plan cost of which the share `now` was computed.
+
+        `before`: what `kept` had counted until then.
+        """
+        n_rows, layers = plan.masks.n_rows, max(plan.shape.n_layers, 1)
+        begun, through = self.kept.begun - before[0], self.kept.through - before[1]
+        copies = weighed.macs - weighed.plain_runs * weighed.plain_run
+        plain = through * weighed.plain_run // (n_rows * layers)
+        macs = round(copies * now) + plain
+        return replace(weighed, macs=macs, unread=0, plain_runs=-(-begun // n_rows))
 
     def _attribute(self, request: Request) -> None:
         """All scores of one attribution: from the store, or computed and proved."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -213,7 +213,8 @@ class SharedSession(EngineSession):
     def _beside(self, planner: Any, recall: Recall | None) -> EngineSession:
         return SharedSession(
             planner, self._adapter, model=self.model, recall=recall, prove=self.prove,
-            meter=self.meter, share=self.share, every_plan=self.every_plan,
+            meter=self.meter, kept=self._kept, owner=self.owner, share=self.share,
+            every_plan=self.every_plan,
         )  # fmt: skip
 
     def with_norms(self, modes: Mapping[str, str]) -> EngineSession:
@@ -232,6 +233,9 @@ class SharedSession(EngineSession):
         super().take_over(before)
 
     # ---------------------------------------------------------------------------------------------
+
+    def _expect(self, plans: Sequence[Plan]) -> None:
+        """Nothing: which blocks of a plan are run here follows from what others have run."""
 
     def _knows(self, request: Request) -> bool:
         return (
@@ -297,6 +301,7 @@ class SharedSession(EngineSession):
         assert self.recall is not None
         from pathdsl.engine.run.runner import plan_cost
 
+        before = self.kept.begun, self.kept.through
         computed = self._compute(one, range(len(one.work.blocks)))
         values = self._put_together(one)
         if values is None:  # damaged, and now known to be
@@ -306,8 +311,7 @@ class SharedSession(EngineSession):
             return False
         self.plans.append(one.plan)
         weighed, now = plan_cost(one.plan, one.work.itemsize), computed / len(one.work.blocks)
-        macs, unread = round(weighed.macs * now), round(weighed.unread * now)
-        self.costs.append(replace(weighed, macs=macs, unread=unread))
+        self.costs.append(self._spent(one.plan, weighed, now, before))
         proof = self._proved(one.plan)
         if proof is None or proof.holds:
             self.recall.keep(one.plan, values, proof, stored=not computed)
@@ -329,7 +333,10 @@ class SharedSession(EngineSession):
         self.meter.what = f"task `{plan.task}`: item{'s' * (len(todo) > 1)} {numbers}"
         settings = Settings(memory=self.planner.limits.memory, blocks=frozenset(todo))
         try:
-            execute(plan, self.planner.rows(plan), self.adapter, settings, self.meter, one.parts)
+            execute(
+                plan, self.planner.rows(plan), self.adapter, settings, self.meter, one.parts,
+                self.kept,
+            )  # fmt: skip
         finally:
             one.parts.flush()  # Ctrl-C, or memory that ran out: what is finished stays
         if self.share is not None:
@@ -342,7 +349,7 @@ class SharedSession(EngineSession):
         key = self.recall.plan_key(values_in(plan))
         proof = self.recall.null_pair(key)
         if proof is None and self.prove is not None:
-            proof = self.prove(plan)
+            proof = self.prove(plan, self.kept)
             if proof is not None:
                 self.recall.keep_null_pair(key, proof)
         if proof is not None:
