@@ -76,7 +76,7 @@ def test_every_run_and_every_measure(spec: Any, frozen: bool) -> None:
 
 
 def test_a_run_more_crosses_to_be_read_and_no_more() -> None:
-    """Which ids are asked for and their logits; maps of tokens and heads are shared by all runs."""
+    """Which ids are asked for, their logits, and where a head alone is another; no maps of tokens."""
     text = "".join(f"path {name}_alone = through({name[:2]}.{name[2:]})\n" for name in HEADS)
     program, _ = load_program("heads.circuit", text)
     resolver = Resolver(program, adapter_of().shape)
@@ -87,7 +87,7 @@ def test_a_run_more_crosses_to_be_read_and_no_more() -> None:
         with played:
             values(asked, COLUMNS[:1], adapter=adapter)
         crossed.append(played.crossings)
-    assert crossed[1] - crossed[0] <= 4 * (len(runs) - 1), crossed
+    assert crossed[1] - crossed[0] <= 7 * (len(runs) - 1), crossed
 
 
 def test_every_attribution(monkeypatch: pytest.MonkeyPatch) -> None:
