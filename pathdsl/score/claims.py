@@ -33,7 +33,8 @@ from pathdsl.score.quantity import Among, Constant, Scalar, inner_first, is_cons
 from pathdsl.score.remarks import CORRECTED, HELD_BACK, NOT_RESAMPLED
 from pathdsl.score.results import ClaimResult, Verdict
 from pathdsl.score.split import parts_of
-from pathdsl.score.statistics.design import chosen_what, design_of, searched_rows
+from pathdsl.score.statistics.book import Book, key_of
+from pathdsl.score.statistics.design import Design, chosen_what, design_of, searched_rows
 from pathdsl.score.statistics.ends import Interval
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.intervals import Bootstrap
@@ -174,6 +175,18 @@ def _p_value(posed: _Posed, bootstrap: Bootstrap) -> float:
     return smallest(posed.rule, posed.estimate, formula)
 
 
+def _settled_by(
+    posed: _Posed, shown: Interval, design: Design, level: float, book: Book
+) -> int | None:
+    """The rows that would settle a claim, worked out once: see `settle`."""
+    asked = posed.rule, posed.estimate, shown, design.n, level
+
+    def made() -> tuple[int]:
+        return (settle(*asked, units=design.n_units) or 0,)
+
+    return int(book.numbers(key_of("settle", asked, design.n_units), "rows", made, 1)[0]) or None
+
+
 def _corrected(posed: Sequence[_Posed], method: str, confidence: float) -> list[Judged]:
     """Claims that p-values are small, which the correction makes larger.
 
@@ -223,9 +236,7 @@ def _result(
         if searched:
             notes.append(f"{chosen_what(node)} on {searched} prompts, judged on {design.n}")
     if shown is not None and judged.level and judged.verdict is Verdict.INCONCLUSIVE:
-        rows = settle(
-            posed.rule, posed.estimate, shown, design.n, judged.level, units=design.n_units
-        )
+        rows = _settled_by(posed, shown, design, judged.level, bootstrap.leaves.book)
         smooth = not any(isinstance(one, Among) for one in inner_first(node))  # no steps
         settle_n = ceil(rows / design.share) if rows is not None and smooth else None
         if decide(posed.rule, shown) is not Verdict.INCONCLUSIVE:

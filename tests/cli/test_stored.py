@@ -27,7 +27,7 @@ from tests.cli.run import INDUCTION, in_one_process
 ENDS = (
     "import atexit, sys\n"
     "atexit.register(lambda: print('HEAVY', *sorted({'torch', 'transformers', 'sympy', 'typer',"
-    " 'scipy.stats', 'scipy.optimize', 'scipy.sparse'} & {*sys.modules}), file=sys.stderr))\n"
+    " 'scipy'} & {*sys.modules}), file=sys.stderr))\n"
 )
 
 
@@ -76,12 +76,29 @@ def test_nothing_heavy_is_imported_and_nothing_is_another(home: Path) -> None:
     first, heavy = _check(home, "x.circuit", "i.circuit")
     assert {"torch", "transformers"} <= heavy
     again, heavy = _check(home, "x.circuit", "i.circuit")
-    assert not {"torch", "transformers", "scipy.stats", "scipy.optimize"} & heavy, heavy
+    assert not {"torch", "transformers", "scipy"} & heavy, heavy
     assert _told(first) == _told(again)
     for one in again["files"]:  # type: ignore[attr-defined]
         assert one["store"]["computed"] == 0 < one["store"]["stored"]
     bare, _ = _check(home, "x.circuit", "i.circuit", "--no-cache")
     assert _told(bare) == _told(again)
+
+
+def test_intervals_of_every_kind_need_no_scipy_again(home: Path) -> None:
+    text = (home / "x.circuit").read_text() + (
+        "claim share: accuracy(reference, answer: io) > 0.2 at 95% confidence\n"
+        "claim middle: median(LD(reference)) > 0.2 at 95% confidence\n"
+        "claim most: max(effect(main), effect(through(a3.h2))) > 0.2 at 95% confidence\n"
+        "claim open: mean(LD(reference)) > 7.2 at 95% confidence\n"
+    )
+    (home / "y.circuit").write_text(text)
+    first, heavy = _check(home, "y.circuit")
+    assert "scipy" in heavy
+    again, heavy = _check(home, "y.circuit")
+    assert not {"torch", "scipy"} & heavy, heavy
+    assert _told(first) == _told(again)
+    claims = again["files"][0]["claims"]  # type: ignore[index]
+    assert claims[-1]["verdict"] == "inconclusive" and claims[-1]["settle_n"] > 60
 
 
 def test_an_edit_to_a_claim_needs_no_torch_either(home: Path) -> None:

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from math import inf
 
 import numpy as np
-from scipy.special import ndtr
 
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.score.results import Verdict
@@ -125,5 +124,7 @@ def joint_tail(
             return least
         if len(drawn):
             largest = np.maximum(largest, np.abs(drawn))
+    from scipy.special import ndtr  # see `leaves`
+
     shared = float(ndtr(-np.sort(largest)[count - beyond]))
     return float(np.clip(shared, least, alpha / 2))

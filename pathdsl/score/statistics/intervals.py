@@ -29,7 +29,6 @@ from collections.abc import Callable
 from math import ceil
 
 import numpy as np
-from scipy.special import ndtr
 
 from pathdsl.score.quantity import (
     Aggregate,
@@ -220,6 +219,8 @@ class Bootstrap:
         beyond = int(np.floor(alpha * (len(largest) + 1)))
         if beyond < 1:
             return alpha / 2 / len(parts)
+        from scipy.special import ndtr  # see `leaves`
+
         shared = float(ndtr(-largest[len(largest) - beyond]))
         return float(np.clip(shared, alpha / 2 / len(parts), alpha / 2))
 

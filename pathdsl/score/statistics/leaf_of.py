@@ -81,7 +81,8 @@ class Leaves:
 
     def _made(self, node: Scalar) -> Leaf:
         if (found := hits(node, self.evaluator)) is not None:
-            return Share(hits=found[0], n=found[1], drawn=partial(self.resamples.values, node))
+            drawn = partial(self.resamples.values, node)
+            return Share(hits=found[0], n=found[1], book=self.book, drawn=drawn)
         inner = _around(node, self.evaluator)
         if inner is not None and isinstance(node, Op) and self._keeps_its_own(node):
             return Image(inner=self.of(inner), through=partial(self._through, node, inner))
@@ -101,7 +102,7 @@ class Leaves:
             return self._correlated(node, values, design, units)
         if isinstance(node, Aggregate) and not node.smooth and _alone(design):
             x = np.sort(self.evaluator.vector(node)[self.evaluator.mask(node)])
-            return Order(values=x, q=node.q, drawn=values, too_few=few)
+            return Order(values=x, q=node.q, book=self.book, drawn=values, too_few=few)
         coarse = partial(self._too_coarse, few)
         return Percentile(drawn=values, too_few=coarse, units=units)
 

@@ -15,18 +15,21 @@ bootstrap deviations, from which several leaves get ends that hold together (see
   their resamples, which have the noise twice, by as much again and more.
 - `Fixed`: a constant sample, or none at all.
 - `Image`: arithmetic with a number around one of these, which is monotone.
+
+`scipy.special` takes a tenth of a check of stored values to import: what is asked of it there is
+kept in the book of the file, and it is imported where it is asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
-from scipy.special import bdtr, stdtrit
 
-from pathdsl.score.statistics.book import Book
+from pathdsl.score.statistics.book import Book, key_of
 from pathdsl.score.statistics.ends import Ends
 from pathdsl.score.statistics.pivot import Pivot
 from pathdsl.score.statistics.shares import clopper_pearson
@@ -105,17 +108,24 @@ class Hull:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Share:
-    """`hits` of `n`; `drawn` gives its bootstrap values where several leaves are judged."""
+    """`hits` of `n`; `drawn` gives its bootstrap values where several leaves are judged.
+
+    Its ends are kept in `book`.
+    """
 
     hits: int
     n: int
+    book: Book
     drawn: Callable[[], np.ndarray]
     method: str = "Clopper-Pearson"
     units: None = None
 
     def ends(self, tail: float) -> Ends:
         """Exact ends."""
-        return clopper_pearson(self.hits, self.n, 1 - 2 * tail)
+        found = partial(clopper_pearson, self.hits, self.n, 1 - 2 * tail)
+        key = key_of("share", self.hits, self.n)
+        low, high = self.book.numbers(key, f"ends {tail!r}", found, 2)
+        return low, high
 
     def why(self, tail: float) -> str:
         """Always known."""
@@ -128,10 +138,14 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Order:
-    """The `q`-quantile of independent `values`, sorted; `drawn` are its bootstrap values."""
+    """The `q`-quantile of independent `values`, sorted; `drawn` are its bootstrap values.
+
+    The ranks of its ends are kept in `book`.
+    """
 
     values: np.ndarray
     q: float
+    book: Book
     drawn: np.ndarray
     too_few: Callable[[float], str]
     method: str = "order statistics"
@@ -140,14 +154,22 @@ class Order:
     def ends(self, tail: float) -> Ends:
         """The innermost order statistics that hold the tail."""
         n = len(self.values)
-        # P(fewer than l values below the quantile) and P(u or more) are `tail` at most.
-        below = bdtr(np.arange(n + 1), n, self.q)  # P(k or fewer of n)
-        low = int(np.searchsorted(below, tail))
-        high = int(np.searchsorted(below, 1 - tail)) + 1
+        key = key_of("quantile", n, float(self.q))
+        ranks = self.book.numbers(key, f"ranks {tail!r}", lambda: self._ranks(tail), 2)
+        low, high = map(int, ranks)
         return (
             float(self.values[low - 1]) if low >= 1 else -np.inf,
             float(self.values[high - 1]) if high <= n else np.inf,
         )
+
+    def _ranks(self, tail: float) -> tuple[int, int]:
+        """The ranks of the ends, from 1; 0, and one more than there are values, where none is."""
+        from scipy.special import bdtr
+
+        n = len(self.values)
+        # P(fewer than l values below the quantile) and P(u or more) are `tail` at most.
+        below = bdtr(np.arange(n + 1), n, self.q)  # P(k or fewer of n)
+        return int(np.searchsorted(below, tail)), int(np.searchsorted(below, 1 - tail)) + 1
 
     def why(self, tail: float) -> str:
         """Too few values beyond the quantile."""
@@ -202,6 +224,8 @@ class Correlated:
         """The hull of them all, as correlations."""
         if self.too_few(tail):
             return -np.inf, np.inf
+        from scipy.special import stdtrit
+
         reach = float(stdtrit(self.units - 1, 1 - tail)) * self.error
         low, high = (float(q) for q in np.nanquantile(self.drawn, (tail, 1 - tail)))
         z = self.value

@@ -28,7 +28,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from pathdsl.score.statistics.crossed import Effects, Table, Variance
 from pathdsl.score.statistics.design import Design
@@ -167,6 +166,8 @@ class Pivot:
 
     def reach(self, c: float, tail: float) -> tuple[float, float]:
         """How many standard errors the lower and the upper end are away from A - cB."""
+        from scipy.special import stdtrit  # see `leaves`
+
         t = float(stdtrit(self.freedom(c), 1 - tail))
         pivots = self.scaled(c)
         k = int(np.floor(tail * (len(pivots) + 1) + 1e-9))
@@ -234,6 +235,8 @@ class Pivot:
             return 1.0
         if error == 0.0:
             return 0.0
+        from scipy.special import stdtr
+
         t, freedom = gap / error, self.freedom(c)
         pivots = self.scaled(c)
         more = (pivots >= t).sum() if t > 0 else (pivots <= t).sum()
