@@ -17,7 +17,8 @@ def run() -> None:
     if any(word in SHORT for word in sys.argv[1:2]):
         gc.disable()
     else:
-        gc.set_threshold(50_000, 20, 20)  # as is usual 700: a tenth of a check of stored values
+        # As is usual 700, a tenth of a check of stored values, which makes 150,000 and never looks.
+        gc.set_threshold(200_000, 20, 20)
     from pathdsl.cli.main import main
 
     main()
