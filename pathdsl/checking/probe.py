@@ -17,7 +17,7 @@ from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.data.treated import moved_places
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.store.digest import digest
-from pathdsl.errors import Diagnostic, Severity
+from pathdsl.errors import Diagnostic, PlanError, Severity
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.pathset import FULL, NONE, Nodes, PathSet, Pos, intersection
 from pathdsl.graph.paths.units import NodeUnit
@@ -37,6 +37,8 @@ from pathdsl.score.statistics.book import Book, key_of
 __all__ = ["Probe", "Written"]
 
 MAX_UNITS = 400
+SHARED_STEPS = 20_000
+"""Steps of one table, above which the sets that follow begin another."""
 _MOVED = Pos(name="where treating changes the input")
 
 
@@ -101,6 +103,7 @@ class Probe:
         self._position = position_mask(task)
         self._known: dict[Pos, int] = {}
         self._rows: dict[PathSet, np.ndarray] = {}
+        self._table = self._fresh()
 
     def rows_with(self, paths: PathSet) -> np.ndarray:
         """(rows,) bool."""
@@ -111,16 +114,27 @@ class Probe:
         return self._rows[paths]
 
     def _found(self, paths: PathSet) -> np.ndarray:
-        table = CopyTable(
+        try:
+            ends = self._ends(paths)
+        except PlanError:  # of a table that others have filled, perhaps
+            self._table = self._fresh()
+            ends = self._ends(paths)
+        if len(self._table.steps) > SHARED_STEPS:
+            self._table = self._fresh()
+        return np.asarray(self.masks.array(self.masks.both(ends, self.read)).any(axis=1))
+
+    def _ends(self, paths: PathSet) -> int:
+        """Where a path of the set ends at `logits`, a mask. Sets of one file share most of it."""
+        return RunBuilder(self._table, paths, 0, self._mask).logits().cut
+
+    def _fresh(self) -> CopyTable:
+        return CopyTable(
             self.layout,
             self.masks,
             (False,),
             max_states=self.limits.max_states,
             max_copies=self.limits.max_copies,
         )
-        builder = RunBuilder(table, paths, 0, self._mask)
-        ends = self.masks.both(builder.logits().cut, self.read)
-        return np.asarray(self.masks.array(ends).any(axis=1))
 
     def rows_moved(self, paths: PathSet, treated: TreatedSpec) -> np.ndarray | None:
         """(rows,) bool: where some path begins at an input that treating changes; None: no saying.

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from pathdsl.checking import probe
 from pathdsl.checking.check import check_file
 from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.prepare import prepare
 from pathdsl.checking.presence import used_paths
-from pathdsl.errors import Diagnostic, ExitCode, Severity
+from pathdsl.checking.probe import Probe
+from pathdsl.engine.data.positions import position_mask
+from pathdsl.errors import Diagnostic, ExitCode, Severity, errors_in
+from pathdsl.graph.paths.pathset import PathSet, Pos, intersection
+from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program
 
 FILE = """
@@ -220,3 +227,45 @@ def test_a_loop_over_nothing_is_an_error(tmp_path: Path) -> None:
     outcome = check_file(str(tmp_path / "x.circuit"), CheckOptions())
     (fault,) = [d for d in outcome.diagnostics if d.severity is Severity.ERROR]
     assert fault.code == "PD209" and outcome.exit_code is ExitCode.WRONG_INPUT
+
+
+EDGES = (
+    "input@X -[v]-> a0.h1@Y -[v]-> a1.h2 -> logits", "through(a0.h1@X)", "through(a1)",
+    "(input@Y -[v: same]-> a0.h2@Y -[k]-> a1.h0@X -> logits) | through(a0.h0@Y)",
+    "input@X ~> {a0.h0, a0.h1}@Y -> logits", "within({a0.h1, a0.h2}@Y, {a1.h2})",
+    "full - through(a0)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", [0, 20_000])
+@pytest.mark.parametrize("first", [0, 3, 5])
+def test_rows_of_a_set_are_the_same_beside_others(
+    steps: int, first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe's sets share what they have in common; each is asked here on a probe of its own."""
+    monkeypatch.setattr(probe, "SHARED_STEPS", steps)
+    faults(tmp_path, ROUTE, [BEFORE, AFTER, (1, 5), (2, 2), (5, 4), (0, 1)])
+    program, _ = load_program(str(tmp_path / "x.circuit"))
+    ready = prepare(program, CheckOptions())
+    task = ready.planner.tasks["t"]
+    names = parsed(tmp_path, ready.resolver)
+    read = position_mask(task)(Pos(name="END"))
+    together = Probe(ready.resolver, ready.planner, task, read)
+    seen = set()
+    for paths in (*names[first:], *names[:first]):
+        alone = Probe(ready.resolver, ready.planner, task, read).rows_with(paths)
+        assert (together.rows_with(paths) == alone).all()
+        seen.add(alone.tobytes())
+    assert len(seen) > 3
+
+
+def parsed(folder: Path, resolver: Resolver) -> list[PathSet]:
+    """The sets of `EDGES`, and what each two of them share."""
+    text = (folder / "x.circuit").read_text()
+    (folder / "y.circuit").write_text(
+        text + "".join(f"path e{i} = {one}\n" for i, one in enumerate(EDGES))
+    )
+    program, found = load_program(str(folder / "y.circuit"))
+    assert not errors_in(found)
+    sets = [resolver.path_set(program.paths[f"e{i}"].path) for i in range(len(EDGES))]
+    return sets + [intersection(a, b) for a, b in pairwise(sets)]

@@ -22,7 +22,7 @@ from pathdsl.engine.load.weights import LoadedModel, load
 from pathdsl.engine.store.store import Store
 from pathdsl.errors import EngineError
 from pathdsl.models import bundled
-from tests.cli.run import INDUCTION, in_one_process
+from tests.cli.run import INDUCTION, pathdsl
 
 ENDS = (
     "import atexit, sys\n"
@@ -31,9 +31,18 @@ ENDS = (
 )
 
 
+CHECKED = "x.circuit", "i.circuit", "y.circuit"
+EVERY_KIND = (
+    "claim share: accuracy(reference, answer: io) > 0.2 at 95% confidence\n"
+    "claim middle: median(LD(reference)) > 0.2 at 95% confidence\n"
+    "claim most: max(effect(main), effect(through(a3.h2))) > 0.2 at 95% confidence\n"
+    "claim open: mean(LD(reference)) > 7.2 at 95% confidence\n"
+)
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model of its own, a file on it and rows of its own, checked once."""
+    """A folder with a model of its own and files that were not checked yet."""
     folder = tmp_path_factory.mktemp("stored")
     shutil.copytree(bundled("ioi-mini"), folder / "model")
     settled = time.time() - 60
@@ -46,13 +55,29 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "let plain: logits = mean(LD(reference))\n\n"
         "claim some: effect(main) > -100 at 95% confidence\n"
     )
+    (folder / "y.circuit").write_text((folder / "x.circuit").read_text() + EVERY_KIND)
     (folder / "i.circuit").write_text(INDUCTION)
     return folder
 
 
-def _check(home: Path, *files: str, **more: str) -> tuple[dict[str, object], set[str]]:
+@pytest.fixture(scope="module")
+def first(home: Path) -> dict[str, Any]:
+    """What the first check said: it fills the store, in a process that imports everything."""
+    found, heavy = _check(home, *CHECKED)
+    assert {"torch", "transformers", "scipy"} <= heavy
+    return found
+
+
+def _here(home: Path, *words: str) -> dict[str, Any]:
+    """What a check says in this process, which has imported torch already."""
+    done = pathdsl("check", "--format", "json", *words, cwd=home, PATHDSL_CACHE=str(home / "store"))
+    assert done.returncode in (0, 1), done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def _check(home: Path, *files: str) -> tuple[dict[str, Any], set[str]]:
     """What a check of some files says, in a process of its own, and what that imported."""
-    store = {"PATHDSL_CACHE": str(home / "store"), "OMP_NUM_THREADS": "1", **more}
+    store = {"PATHDSL_CACHE": str(home / "store"), "OMP_NUM_THREADS": "1"}
     script = ENDS + (
         "from pathdsl.cli.main import main\nmain(['check', '--format', 'json', *sys.argv[1:]])\n"
     )
@@ -65,44 +90,28 @@ def _check(home: Path, *files: str, **more: str) -> tuple[dict[str, object], set
     return json.loads(done.stdout), {*last.split()[1:]}
 
 
-def _told(result: dict[str, object]) -> list[dict[str, object]]:
+def _told(result: dict[str, Any]) -> list[dict[str, object]]:
     """The files without what says where values came from and how long it took."""
     files = json.loads(json.dumps(result["files"]))
     spent = ("seconds", "store", "cost")
     return [{k: v for k, v in one.items() if k not in spent} for one in files]
 
 
-def test_nothing_heavy_is_imported_and_nothing_is_another(home: Path) -> None:
-    first, heavy = _check(home, "x.circuit", "i.circuit")
-    assert {"torch", "transformers"} <= heavy
-    again, heavy = _check(home, "x.circuit", "i.circuit")
+def test_nothing_heavy_is_imported_and_nothing_is_another(
+    home: Path, first: dict[str, Any]
+) -> None:
+    again, heavy = _check(home, *CHECKED)
     assert not {"torch", "transformers", "scipy"} & heavy, heavy
     assert _told(first) == _told(again)
-    for one in again["files"]:  # type: ignore[attr-defined]
+    for one in again["files"]:
         assert one["store"]["computed"] == 0 < one["store"]["stored"]
-    bare, _ = _check(home, "x.circuit", "i.circuit", "--no-cache")
-    assert _told(bare) == _told(again)
+    opened = again["files"][-1]["claims"][-1]
+    assert opened["verdict"] == "inconclusive" and opened["settle_n"] > 60
+    # What the third file shares with the first was computed beside other runs.
+    assert _told(_here(home, *CHECKED[:2], "--no-cache")) == _told(again)[:2]
 
 
-def test_intervals_of_every_kind_need_no_scipy_again(home: Path) -> None:
-    text = (home / "x.circuit").read_text() + (
-        "claim share: accuracy(reference, answer: io) > 0.2 at 95% confidence\n"
-        "claim middle: median(LD(reference)) > 0.2 at 95% confidence\n"
-        "claim most: max(effect(main), effect(through(a3.h2))) > 0.2 at 95% confidence\n"
-        "claim open: mean(LD(reference)) > 7.2 at 95% confidence\n"
-    )
-    (home / "y.circuit").write_text(text)
-    first, heavy = _check(home, "y.circuit")
-    assert "scipy" in heavy
-    again, heavy = _check(home, "y.circuit")
-    assert not {"torch", "scipy"} & heavy, heavy
-    assert _told(first) == _told(again)
-    claims = again["files"][0]["claims"]  # type: ignore[index]
-    assert claims[-1]["verdict"] == "inconclusive" and claims[-1]["settle_n"] > 60
-
-
-def test_an_edit_to_a_claim_needs_no_torch_either(home: Path) -> None:
-    _check(home, "x.circuit")
+def test_an_edit_to_a_claim_needs_no_torch_either(home: Path, first: dict[str, Any]) -> None:
     text = (home / "x.circuit").read_text()
     (home / "x.circuit").write_text(text.replace("> -100", "> -99"))
     _, heavy = _check(home, "x.circuit")
@@ -110,40 +119,35 @@ def test_an_edit_to_a_claim_needs_no_torch_either(home: Path) -> None:
     (home / "x.circuit").write_text(text)
 
 
-def test_changed_weights_are_seen(home: Path) -> None:
+def test_changed_weights_are_seen(home: Path, first: dict[str, Any]) -> None:
     weights = home / "model" / "model.safetensors"
     kept = weights.read_bytes()
-    first, _ = _check(home, "x.circuit")
     tensors = load_file(weights)
     name = next(one for one in tensors if one.endswith("attn.c_proj.weight"))
     tensors[name] = tensors[name] * 1.5
     save_file(tensors, weights, metadata={"format": "pt"})
     assert len(weights.read_bytes()) == len(kept)
-    changed, heavy = _check(home, "x.circuit")
-    assert "torch" in heavy
-    assert first["files"][0]["weights"] != changed["files"][0]["weights"]  # type: ignore[index]
-    assert _told(first) != _told(changed)
+    changed = _here(home, "x.circuit")
+    assert changed["files"][0]["store"]["computed"] > 0
+    assert first["files"][0]["weights"] != changed["files"][0]["weights"]
+    assert _told(first)[:1] != _told(changed)
     weights.write_bytes(kept)
     again, _ = _check(home, "x.circuit")
-    assert _told(again) == _told(first)
+    assert _told(again) == _told(first)[:1]
 
 
-def test_locked_reads_every_byte(home: Path) -> None:
+def test_locked_reads_every_byte(home: Path, first: dict[str, Any]) -> None:
     """Even where a hash under the same times and size is in the store."""
     weights = home / "model" / "model.safetensors"
     (home / "lock.circuit").write_text((home / "x.circuit").read_text())
-    (made,) = in_one_process([["lock", "lock.circuit"]], cwd=home, OMP_NUM_THREADS="1")
+    made = pathdsl("lock", "lock.circuit", cwd=home)
     assert made.returncode == 0, made.stderr
     with Store(home / "store") as store:
         wrong = hashes.Hashes(store)
         key, _ = hashes._key(weights)
         store.replace_record(key, "0" * 64)  # as if a write had left all times as they were
         assert wrong(weights) == "0" * 64
-    (locked,) = in_one_process(
-        [["check", "--locked", "lock.circuit"]], cwd=home, OMP_NUM_THREADS="1",
-        PATHDSL_CACHE=str(home / "store"),
-    )  # fmt: skip
-    assert locked.returncode == 0, locked.stdout + locked.stderr
+    assert _here(home, "--locked", "lock.circuit")["exit_code"] == 0
     with Store(home / "store") as store:
         store.reject([key])
 
