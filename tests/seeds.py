@@ -73,6 +73,18 @@ CASES: Mapping[str, Cases] = {
         "encoders, and OPT with norms behind its parts, against the tree",
         (0, 1, 3, 5, 7, 9, 13, 16, 20, 23), range(24), 10,
     ),
+    "actions": Cases(
+        "runs under several actions against the tree",
+        [seed for seed in range(60, 90) if seed not in (61, 63, 65, 81, 83)], range(60, 90), 1,
+    ),
+    "carried": Cases(
+        "what an intervention does by a path set, also with frozen norms",
+        [seed for seed in range(100, 130) if seed not in (107, 112)], range(100, 130), 1,
+    ),
+    "held": Cases(
+        "runs under actions with frozen norms",
+        [seed for seed in range(200, 240) if seed not in (201, 202, 212, 226)], range(200, 240), 1,
+    ),
     "broken": Cases("broken files at each boundary", range(5), range(12), 7),
 }  # fmt: skip
 SAMPLES: Mapping[str, Samples] = {

@@ -78,8 +78,9 @@ def test_each_action_is_the_literal_tree(verb: str) -> None:
     assert done >= 2
 
 
-@pytest.mark.parametrize("seed", range(60, 90))
-def test_several_actions_are_the_literal_tree(seed: int) -> None:
+@pytest.mark.parametrize("seeds", counts.chunks("actions"))
+def test_several_actions_are_the_literal_tree(seeds: tuple[int, ...]) -> None:
+    (seed,) = seeds
     one = cases(seed)
     if one is None:
         return
@@ -90,8 +91,11 @@ def test_several_actions_are_the_literal_tree(seed: int) -> None:
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-@pytest.mark.parametrize("seed", range(100, 130))
-def test_the_part_of_an_intervention_that_goes_by_a_path_set(seed: int, frozen: bool) -> None:
+@pytest.mark.parametrize("seeds", counts.chunks("carried"))
+def test_the_part_of_an_intervention_that_goes_by_a_path_set(
+    seeds: tuple[int, ...], frozen: bool
+) -> None:
+    (seed,) = seeds
     one = cases(seed)
     if one is not None:
         compare_parts(replace(one, frozen=frozen), random.Random(seed))
@@ -156,8 +160,11 @@ def test_families(name: str) -> None:
 # ------------------------------------------------------------------------------- frozen norms
 
 
-@pytest.mark.parametrize("seed", range(200, 240))
-def test_frozen_norms_are_those_of_the_plain_run_under_the_same_blocks(seed: int) -> None:
+@pytest.mark.parametrize("seeds", counts.chunks("held"))
+def test_frozen_norms_are_those_of_the_plain_run_under_the_same_blocks(
+    seeds: tuple[int, ...],
+) -> None:
+    (seed,) = seeds
     one = cases(seed)
     if one is None:
         return
