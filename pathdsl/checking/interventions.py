@@ -138,7 +138,8 @@ def _carries_nothing(program: Program, planner: Planner, run: RunSpec) -> Iterat
         return
     measure = Measure(kind="top_token")
     bare = replace(run, blocks=(), of_treated=None, under="")
-    (with_blocks,), (without,) = (planner.plans([(one, measure)]) for one in (run, bare))
+    paths = replace(planner, by_value=False, kept=None)
+    (with_blocks,), (without,) = (paths.plans([(one, measure)]) for one in (run, bare))
     ends = [(plan.outputs[0].kept, plan.outputs[0].cut) for plan in (with_blocks, without)]
     for what, now, before in zip(("keeps", "treats"), *ends, strict=True):
         if now == FALSE != before:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathdsl.engine.attribution.vet import vet
 from pathdsl.engine.data.positions import next_tokens, position_mask
 from pathdsl.engine.data.task import TaskSpec
+from pathdsl.engine.data.treated import moved_places
 from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
@@ -38,7 +39,8 @@ class Planner:
     """Builds plans for requests; needs the rows, not the weights.
 
     `shape` is that of the first model, `shapes` that of each task on another one. `kept` has the
-    plans that were built, where other models of these shapes follow on the same rows.
+    plans that were built, where other models of these shapes follow on the same rows. `by_value`:
+    what is equal in both runs is the reference run's, and paths that begin there count for nothing.
     """
 
     shape: ModelShape
@@ -47,6 +49,7 @@ class Planner:
     limits: Limits = field(default_factory=Limits)
     shapes: Mapping[str, ModelShape] = field(default_factory=dict)
     kept: dict[object, tuple[Plan, ...]] | None = field(default=None, repr=False)
+    by_value: bool = True
 
     def shape_of(self, task: str) -> ModelShape:
         """The shape of the model that a task runs on."""
@@ -135,6 +138,7 @@ class Planner:
             max_copies=self.limits.max_copies,
             names=task.row_ids,
             behind=behind,
+            moved=lambda spec: moved_places(task, spec) if self.by_value else None,
         )
         for plan in plans:
             _vet_means(task, plan)

@@ -22,7 +22,16 @@ from pathdsl.plan.runs import Action, Block, Target
 from pathdsl.plan.steps import Place
 from pathdsl.plan.treated import TreatedSpec
 
-__all__ = ["IN", "Act", "Acts", "at_stage", "component_place", "place_of", "treated_at"]
+__all__ = [
+    "IN",
+    "Act",
+    "Acts",
+    "at_stage",
+    "component_place",
+    "place_of",
+    "stage_behind",
+    "treated_at",
+]
 
 IN = Place(INPUT.name)
 
@@ -47,6 +56,14 @@ def component_place(component: Component) -> Place:
     if component.kind is HEAD:
         return Place(HEAD.name, component.layer, component.head)
     return Place(MLP.name, component.layer)
+
+
+def stage_behind(component: Component, shape: ModelShape) -> int:
+    """The stage whose stream is another one in two runs exactly where the component's value is."""
+    if component.kind is INPUT:
+        return 0
+    parallel = component.kind.after_heads and shape.parallel
+    return 2 * component.layer + (not parallel)
 
 
 def treated_at(spec: TreatedSpec, masks: MaskTable, position: Callable[[Pos], int]) -> int:
@@ -119,10 +136,16 @@ class Acts:
         return any(act.action.fixes for acts in self.on.values() for act in acts)
 
     @property
+    def moves(self) -> bool:
+        """Whether some value is set to a node's."""
+        return any(
+            isinstance(act.action.source, Target) for acts in self.on.values() for act in acts
+        )
+
+    @property
     def moves_and_fixes(self) -> bool:
         """Whether constants may stand behind a value that is set to a node's."""
-        moved = (isinstance(act.action.source, Target) for acts in self.on.values() for act in acts)
-        return self.fixes and any(moved)
+        return self.fixes and self.moves
 
     def fixed(self, place: Place) -> int:
         """The positions at which a value is a constant."""

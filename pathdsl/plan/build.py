@@ -16,7 +16,7 @@ from pathdsl.graph.suits import no_frozen_norms
 from pathdsl.plan.acts import treated_at
 from pathdsl.plan.apart import run_apart
 from pathdsl.plan.copies import RunBuilder
-from pathdsl.plan.masks import FALSE, MaskTable
+from pathdsl.plan.masks import FALSE, TRUE, MaskTable
 from pathdsl.plan.means import means_of, treated_of
 from pathdsl.plan.needs import settled_masks
 from pathdsl.plan.outputs import AttentionRead, Output, Plan
@@ -44,6 +44,10 @@ from pathdsl.plan.writes import copy_read, treated_beside, write_read
 PositionMask = Callable[[Pos], np.ndarray]
 """A position to its (rows, pos) mask; raises DataError where a row has no such position."""
 
+Moved = Callable[[TreatedSpec], np.ndarray | None]
+"""A treated value to the (rows, pos) mask of tokens whose `input` is another than the reference's;
+None for one that is no input."""
+
 
 def build_plans(
     shape: ModelShape,
@@ -59,6 +63,7 @@ def build_plans(
     max_copies: int = MAX_COPIES,
     names: Sequence[str] = (),
     behind: str = "",
+    moved: Moved = lambda spec: None,
 ) -> tuple[Plan, ...]:
     """Plans that compute every requested measure of every run of one task.
 
@@ -70,6 +75,7 @@ def build_plans(
             they have its routing of mixtures.
         names: of the rows, for messages.
         behind: the column whose answers stand behind the prompts.
+        moved: where treated values differ from the reference's `input`; without it everywhere.
 
     Raises:
         PlanError: too many states (PD210) or steps (PD211); a treated value is missing (PD221);
@@ -88,6 +94,7 @@ def build_plans(
                 (frozen, routed),
                 (max_states, max_copies),
                 names,
+                moved,
             ),
             behind=behind,
         )
@@ -123,6 +130,7 @@ def _build_one(
     held: tuple[bool, bool],
     bounds: tuple[int, int],
     row_names: Sequence[str],
+    moved: Moved,
 ) -> Plan:
     """One plan; `held` as `frozen` and `routed`, `bounds` states and steps."""
     frozen, routed = held
@@ -146,6 +154,7 @@ def _build_one(
         masks,
         [spec.how.constant for spec in treated],
         [treated_at(spec, masks, mask_of) for spec in treated],
+        [_moved_at(spec, masks, moved) for spec in treated],
         frozen=frozen,
         routed=routed,
         max_states=bounds[0],
@@ -257,6 +266,16 @@ def _build_one(
             held,
         ),
     )
+
+
+def _moved_at(spec: TreatedSpec, masks: MaskTable, moved: Moved) -> int:
+    """Where a treated value's `input` may be another one than the reference's.
+
+    Everywhere for constants, and where attention is not causal: there one token moves them all, and
+    in some families (RoBERTa) positions hang on other tokens.
+    """
+    found = None if spec.how.constant or not masks.causal else moved(spec)
+    return TRUE if found is None else masks.intern(found)
 
 
 def _attention(

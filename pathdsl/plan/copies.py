@@ -29,7 +29,7 @@ from pathdsl.graph.paths.automaton import Automaton, SenderClass
 from pathdsl.graph.paths.neurons import split_paths
 from pathdsl.graph.paths.pathset import PathSet, Pos
 from pathdsl.graph.paths.product import too_many_states
-from pathdsl.plan.acts import IN, at_stage
+from pathdsl.plan.acts import IN, at_stage, stage_behind
 from pathdsl.plan.masks import FALSE, TRUE
 from pathdsl.plan.needs import mlp_scales
 from pathdsl.plan.sides import Side, joined, put, whole_mlp, within
@@ -84,6 +84,8 @@ class RunBuilder:
         self.plain_treated = not table.constant[treated] if table.constant else True
         self.only_reference: Blend = ((REFERENCE, TRUE),)
         self.only_treated = table.values(self.source)
+        self.reached = self._reached(under)
+        self.every_kept = table.frozen or table.routed
         self.key: Hashable = self.source if under is None else (self.source, under.key)
         self.sides: tuple[Side, Side] | None = None
         if under is not None:
@@ -99,6 +101,32 @@ class RunBuilder:
             self.bare = copy(self)
             self.bare.under = self.bare.sides = self.bare.bare = None
             self.bare.key = self.source
+
+    def _reached(self, under: Under | None) -> tuple[int, ...] | None:
+        """`CopyTable.reached`; None where paths count whatever they begin at.
+
+        So they do where the treated side is another model, and where what a value is set to hangs
+        on which paths go through it.
+        """
+        if not self.plain_treated:
+            return None
+        if under is not None and (under.acts.moves or under.treated != under.blocks):
+            return None
+        return self.table.reached(self.source)
+
+    def _counted(self, treated: bool, stage: int, where: int = TRUE) -> tuple[int, int]:
+        """Where kept and treated paths count, of those of one kind that stand at `where`.
+
+        Paths that begin where both inputs are equal carry nothing of either kind. Frozen copies are
+        those with paths of both kinds, whatever these carry, so kept ones count there.
+        """
+        other = where if self.reached is None else self.masks.both(where, self.reached[stage])
+        if treated:
+            return FALSE, other
+        return where if self.every_kept else other, FALSE
+
+    def _behind(self, v: int) -> int:
+        return stage_behind(self.layout.components[v], self.layout.shape)
 
     def frozen_to(self, kinds: Sequence[str], layer: int) -> Frozen:
         """What norms of mixed copies are frozen to, of some kinds of a layer."""
@@ -186,10 +214,13 @@ class RunBuilder:
         if self.sides is not None and self.under is not None:
             side = self.sides[treated]
             _, carried = self.sides[False].flow(v)  # as the model of the reference side carries it
-            return (side.cell(v), *((FALSE, carried) if treated else (carried, FALSE)))
-        if treated:
-            return self.only_treated, FALSE, TRUE
-        return self.only_reference, TRUE, FALSE
+            return (side.cell(v), *self._counted(treated, self._behind(v), carried))
+        kept, cut = self._counted(treated, self._behind(v))
+        if not treated:
+            return self.only_reference, kept, cut
+        equal = self.masks.without(TRUE, cut)
+        same = within(self.masks, self.only_reference, equal)
+        return put(self.masks, self.only_treated, equal, same), kept, cut
 
     def _new_cell(self, v: int, component: Component, stage: int, state: int) -> Cell:
         layer = component.layer
@@ -366,7 +397,7 @@ class RunBuilder:
             if self.sides is not None and self.under is not None and not (frozen and treated):
                 step = joined(self.table, self.sides[treated].stream(stage), stage)
                 carried = self.under.acts.carried[at_stage(stage)]
-                found = Stream(step, *((FALSE, carried) if treated else (carried, FALSE)))
+                found = Stream(step, *self._counted(treated, stage, carried))
             elif stage == 0:
                 cell = self._settled(treated, 0)
                 found = self._joined(InputResid(blend=cell[0]), 0, *cell[1:], False, every)

@@ -17,7 +17,16 @@ from pathdsl.errors import Diagnostic, PlanError
 from pathdsl.graph.model.components import HEAD, Component, Layout
 from pathdsl.graph.paths.neurons import split_layout
 from pathdsl.graph.paths.pathset import Pos
-from pathdsl.plan.acts import IN, Act, Acts, at_stage, component_place, place_of, treated_at
+from pathdsl.plan.acts import (
+    IN,
+    Act,
+    Acts,
+    at_stage,
+    component_place,
+    place_of,
+    stage_behind,
+    treated_at,
+)
 from pathdsl.plan.apart import blocks_apart, groups_at
 from pathdsl.plan.masks import FALSE, TRUE, MaskTable
 from pathdsl.plan.runs import Action, Block, RunSpec, Target
@@ -184,6 +193,7 @@ class Sides:
             self.specs.append(spec)
             self.table.constant.append(True)
             self.table.places.append(treated_at(spec, self.table.masks, self.position))
+            self.table.moved.append(TRUE)
             self.under[number] = blocks
         return self._numbers[key]
 
@@ -337,6 +347,8 @@ class Side:
         self.acts = acts
         self.layout = layout
         self.constant = sides.is_constant(source)
+        run = source != REFERENCE and not self.constant
+        self.reached = sides.table.reached(source) if run and not acts.moves else None
         self._cells: dict[int, Blend] = {}
         self._flows: dict[int, tuple[int, int]] = {}
         self._streams: dict[int, Blend] = {}
@@ -412,8 +424,17 @@ class Side:
     def cell(self, v: int) -> Blend:
         """Where the value of a component comes from."""
         if v not in self._cells:
-            self._cells[v] = self._cell(v)
+            stage = stage_behind(self.layout.components[v], self.layout.shape)
+            self._cells[v] = self._told(self._cell(v), stage, lambda side: side.cell(v))
         return self._cells[v]
+
+    def _told(self, blend: Blend, stage: int, other: Callable[[Side], Blend]) -> Blend:
+        """A value that is the reference run's where nothing has told both runs apart."""
+        equal = FALSE if self.reached is None else self.masks.without(TRUE, self.reached[stage])
+        if equal == FALSE:
+            return blend
+        side = self.sides.side(REFERENCE, self.acts.blocks, self.layout)
+        return put(self.masks, blend, equal, within(self.masks, other(side), equal))
 
     def _cell(self, v: int) -> Blend:
         blend: Blend = ((self.source, TRUE),)
@@ -479,7 +500,8 @@ class Side:
     def stream(self, stage: int) -> Blend:
         """Which steps the residual stream at a stage is."""
         if stage not in self._streams:
-            self._streams[stage] = self._stream(stage)
+            found = self._told(self._stream(stage), stage, lambda side: side.stream(stage))
+            self._streams[stage] = found
         return self._streams[stage]
 
     def _stream(self, stage: int) -> Blend:

@@ -65,7 +65,8 @@ class Shared:
 class CopyTable:
     """Hash-consed steps of one task, shared by all runs that are added.
 
-    `constant`: for each treated value whether it is no run; `places`: where it has values, a mask.
+    `constant`: for each treated value whether it is no run; `places`: where it has values, a mask;
+    `moved`: where its `input` is another than the reference's.
     `frozen`: whether norms of mixed copies have the reference run's scales; `routed`: whether they
     have its routing.
     """
@@ -76,6 +77,7 @@ class CopyTable:
         masks: MaskTable,
         constant: Sequence[bool],
         places: Sequence[int] = (),
+        moved: Sequence[int] = (),
         *,
         frozen: bool = False,
         routed: bool = False,
@@ -88,6 +90,7 @@ class CopyTable:
         self.masks = masks
         self.constant = list(constant)
         self.places = list(places) or [TRUE] * len(self.constant)
+        self.moved = list(moved) or [TRUE] * len(self.constant)
         self.frozen = frozen
         self.routed = routed
         self.max_states = max_states
@@ -95,6 +98,7 @@ class CopyTable:
         self.steps: list[Step] = []
         self._ids: dict[Step, int] = {}
         self._shared: dict[Hashable, Shared] = {}
+        self._reached: dict[int, tuple[int, ...]] = {}
         self.all_distances = [
             masks.distance_set(self._visible(layer)) for layer in range(layout.shape.n_layers)
         ]
@@ -122,6 +126,21 @@ class CopyTable:
         if here == TRUE:
             return ((source, TRUE),)
         return tuple(sorted([(source, here), (REFERENCE, self.masks.without(TRUE, here))]))
+
+    def reached(self, source: int) -> tuple[int, ...]:
+        """Where the stream of a treated run may be another than the reference run's, by stage.
+
+        Elsewhere all that the model computes is the same in both, and in any mixture of them.
+        """
+        start = self.moved[treated_index(source)] if self.moved else TRUE
+        found = self._reached.get(start)
+        if found is None:
+            here, by_stage = start, [start]
+            for seen in self.all_distances:
+                here = self.masks.either(here, self.masks.seen_from(here, seen))
+                by_stage += [here, here]
+            found = self._reached[start] = tuple(by_stage)
+        return found
 
     def add(self, step: Step) -> int:
         """The number of a step; an equal one that exists already is used again."""

@@ -78,6 +78,17 @@ def position_mask(task: TaskData) -> Callable[[Pos], np.ndarray]:
     return mask
 
 
+def moved(task: TaskData) -> Callable[[TreatedSpec], np.ndarray | None]:
+    """Where treated prompts have other tokens than reference prompts; None for constants."""
+
+    def mask(spec: TreatedSpec) -> np.ndarray | None:
+        if spec.kind != "paired":
+            return None
+        return np.asarray(task.prompts[spec.column] != task.prompts["reference"])
+
+    return mask
+
+
 def spec_of(case: Case) -> TreatedSpec:
     """The treated value of a case."""
     match case.treated:
@@ -94,6 +105,7 @@ class Opened:
     """A case on its model: path set P, the set that is kept or treated within, and the run's T.
 
     `frozen`: the norm mode of its plans and of its tree; `routed`: whether routings are frozen.
+    `by_value`: whether plans know which tokens are equal.
     """
 
     case: Case
@@ -103,6 +115,7 @@ class Opened:
     scope: PathSet
     frozen: bool = False
     routed: bool = False
+    by_value: bool = True
 
     @property
     def treated(self) -> PathSet:
@@ -125,6 +138,7 @@ class Opened:
             [(run, m) for run in runs for m in COLUMNS],
             frozen=self.frozen,
             routed=self.routed,
+            moved=moved(self.task) if self.by_value else lambda spec: None,
             **bounds,
         )
         return plan
