@@ -18,7 +18,7 @@ from pathdsl.plan.apart import run_apart
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import FALSE, TRUE, MaskTable
 from pathdsl.plan.means import means_of, treated_of
-from pathdsl.plan.needs import settled_masks
+from pathdsl.plan.needs import lent, settled_masks, stages_read
 from pathdsl.plan.outputs import AttentionRead, Output, Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
@@ -258,6 +258,15 @@ def _build_one(
         position_masks=names,
         frozen=frozen,
         routed=routed,
+        lent=lent(
+            stages_read(table.steps, need, plain_need),
+            {
+                source: table.reached(source)
+                for source in map(treated_source, range(len(treated)))
+                if not sides.is_constant(source)
+            },
+            masks,
+        ),
         means=means_of(
             sides,
             plain_need,

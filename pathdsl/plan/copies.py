@@ -86,6 +86,7 @@ class RunBuilder:
         self.only_treated = table.values(self.source)
         self.reached = self._reached(under)
         self.every_kept = table.frozen or table.routed
+        self._plain_cells: dict[tuple[bool, int], Cell] = {}
         self.key: Hashable = self.source if under is None else (self.source, under.key)
         self.sides: tuple[Side, Side] | None = None
         if under is not None:
@@ -215,12 +216,18 @@ class RunBuilder:
             side = self.sides[treated]
             _, carried = self.sides[False].flow(v)  # as the model of the reference side carries it
             return (side.cell(v), *self._counted(treated, self._behind(v), carried))
-        kept, cut = self._counted(treated, self._behind(v))
-        if not treated:
-            return self.only_reference, kept, cut
-        equal = self.masks.without(TRUE, cut)
-        same = within(self.masks, self.only_reference, equal)
-        return put(self.masks, self.only_treated, equal, same), kept, cut
+        return self._plain_cell(treated, self._behind(v))
+
+    def _plain_cell(self, treated: bool, stage: int) -> Cell:
+        """A value of a plain run that no block changes, of what stands behind a stage."""
+        found = self._plain_cells.get((treated, stage))
+        if found is None:
+            kept, cut = self._counted(treated, stage)
+            blend = self.only_reference
+            if treated:
+                blend = put(self.masks, blend, cut, within(self.masks, self.only_treated, cut))
+            found = self._plain_cells[treated, stage] = blend, kept, cut
+        return found
 
     def _new_cell(self, v: int, component: Component, stage: int, state: int) -> Cell:
         layer = component.layer

@@ -16,7 +16,7 @@ import numpy as np
 
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE
-from pathdsl.plan.needs import PlainNeed, plain_write
+from pathdsl.plan.needs import PlainNeed, plain_write, stages_read
 from pathdsl.plan.outputs import Plan, ends_of
 from pathdsl.plan.steps import (
     OF_MLP,
@@ -294,12 +294,11 @@ def made_before(plan: Plan, itemsize: int) -> dict[int, tuple[int, float]]:
 
 
 def plain_reads(plan: Plan) -> PlainNeed:
-    """`plain_need`, with the stages of plain runs that steps read."""
-    found = dict(plan.plain_need)
-    for number in plan.alive:
-        step = plan.steps[number]
-        if isinstance(step, PlainResid):
-            found[step.source, "resid", step.stage] = plan.need[number]
+    """What is read of each plain run, the stages that steps are among it."""
+    found: PlainNeed = {}
+    for (source, kind, layer), mask in stages_read(plan.steps, plan.need, plan.plain_need).items():
+        key = plan.run_of(source, kind, layer), kind, layer
+        found[key] = plan.masks.either(found.get(key, FALSE), mask)
     return found
 
 

@@ -13,6 +13,7 @@ from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.steps import (
     NOTHING,
     OF_MLP,
+    PLAIN_KINDS,
     REFERENCE,
     ActedHeadCopy,
     AttentionResid,
@@ -34,7 +35,7 @@ from pathdsl.plan.steps import (
     parts_of,
 )
 
-__all__ = ["PlainNeed", "back_masks", "plain_write", "settled_masks"]
+__all__ = ["PlainNeed", "back_masks", "lent", "plain_write", "settled_masks", "stages_read"]
 
 PlainNeed = dict[tuple[int, str, int], int]
 """(source, kind, layer) of a value of a plain run to the mask of tokens where it is read."""
@@ -143,6 +144,44 @@ def back_masks(
             case PlainResid():
                 pass
     return need, plain
+
+
+def stages_read(
+    steps: Sequence[Step], need: Sequence[int], plain: Mapping[tuple[int, str, int], int]
+) -> PlainNeed:
+    """Values of plain runs that blends read, `plain`, and the stages of them that steps are."""
+    found = dict(plain)
+    for step, here in zip(steps, need, strict=True):
+        if isinstance(step, PlainResid) and here != FALSE:
+            found[step.source, "resid", step.stage] = here
+    return found
+
+
+def lent(
+    reads: PlainNeed, reached: Mapping[int, Sequence[int]], masks: MaskTable
+) -> dict[tuple[str, int], int]:
+    """Values of the reference run for which a treated run stands in, with its source.
+
+    Where both are equal either will do. So the reference run stops behind the last layer that is
+    read of it where it differs from some treated run, `reached`, if that one goes on anyway.
+    """
+    stages: dict[int, dict[tuple[str, int], int]] = {}
+    for source, kind, layer in reads:
+        of = stages.setdefault(source, {})
+        of[kind, layer] = (PLAIN_KINDS[kind].stage(layer) + 1) // 2  # layers to go through
+    own = stages.get(REFERENCE, {})
+    best: dict[tuple[str, int], int] = {}
+    for source, where in reached.items():
+        if max(stages.get(source, {}).values(), default=0) < max(own.values(), default=0):
+            continue
+        least = 0
+        for (kind, layer), layers in own.items():
+            told = masks.both(reads[REFERENCE, kind, layer], where[min(2 * layers, len(where) - 1)])
+            if told != FALSE:
+                least = max(least, layers)
+        found = {key: source for key, layers in own.items() if layers > least}
+        best = found if len(found) > len(best) else best
+    return best
 
 
 def plain_write(step: AttentionResid, where: int, masks: MaskTable) -> int | None:

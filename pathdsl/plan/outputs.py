@@ -9,7 +9,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import MaskTable
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
-from pathdsl.plan.steps import Blend, Frozen, JoinResid, Step, scales_in
+from pathdsl.plan.steps import REFERENCE, Blend, Frozen, JoinResid, Step, scales_in
 from pathdsl.plan.treated import TreatedSpec
 from pathdsl.record import record
 
@@ -108,7 +108,9 @@ class Plan:
     mixed copies have the reference run's scales (a task's `layernorm`); `routed`: whether they have
     its routing of mixtures (a task's `routing`). `means`: by the number of
     a constant, the plan of the intervened runs behind it. `behind`: the column whose answers stand
-    behind the prompts, "" for none. `alive`: numbers of the steps that are computed or kept.
+    behind the prompts, "" for none. `lent`: (kind, layer) of values of the reference run that are
+    read where those of a treated run are equal, and so are read of that one, by its source.
+    `alive`: numbers of the steps that are computed or kept.
     """
 
     task: str
@@ -124,6 +126,7 @@ class Plan:
     routed: bool = False
     means: Mapping[int, MeanPlan] = field(default_factory=dict)
     behind: str = ""
+    lent: Mapping[tuple[str, int], int] = field(default_factory=dict)
     alive: list[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -132,6 +135,10 @@ class Plan:
             if mask and not isinstance(self.steps[i], JoinResid)
         ]  # fmt: skip
         object.__setattr__(self, "alive", found)
+
+    def run_of(self, source: int, kind: str, layer: int) -> int:
+        """The source whose plain run a value of a source is read of."""
+        return self.lent.get((kind, layer), source) if source == REFERENCE else source
 
     @property
     def draws(self) -> int:

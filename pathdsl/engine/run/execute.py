@@ -188,7 +188,7 @@ class BatchExecution:
     def _plain(self, number: int) -> None:
         step, need = self.plan.steps[number], self.plan.need[number]
         assert isinstance(step, PlainResid)
-        self.values[number] = self.sources[step.source].at(("resid", step.stage), need, self.sites)
+        self.values[number] = self._of_run(step.source, "resid", step.stage, need)
 
     def _value_copy(self, number: int) -> None:
         """What an intervention makes of a value, see `ValueCopy`."""
@@ -227,7 +227,12 @@ class BatchExecution:
     def _source(self, source: int, kind: str, layer: int, mask: int) -> Tensor:
         if source >= 0:
             return self.at(source, mask)
-        return self.sources[source].at((kind, layer), mask, self.sites)
+        return self._of_run(source, kind, layer, mask)
+
+    def _of_run(self, source: int, kind: str, layer: int, mask: int) -> Tensor:
+        """A value of a plain run, or of a constant."""
+        run = self.plan.run_of(source, kind, layer)
+        return self.sources[run].at((kind, layer), mask, self.sites)
 
     def _blend(self, blend: Blend, need: int, value: Callable[[int, int], Tensor]) -> Tensor:
         """Values at `need`, each token from the source that the blend names there."""
@@ -262,7 +267,7 @@ class BatchExecution:
             assert isinstance(step, AttentionResid)
             whole = plain_write(step, need, self.masks)
             if whole is not None and (whole, "attn", step.layer) in self.plan.plain_need:
-                written = self.sources[whole].at(("attn", step.layer), need, self.sites)
+                written = self._of_run(whole, "attn", step.layer, need)
                 total = self.at(step.previous, need) + written
                 self.values[number] = self.adapter.behind_attention(step.layer, total)
             else:
@@ -321,21 +326,21 @@ class BatchExecution:
         shape = self.plan.shape
         if len(whole) == 1 and not rest and len(numbers) == shape.n_heads:
             source = next(iter(whole))
-            return self.sources[source].at(("head", layer), need, self.sites)
+            return self._of_run(source, "head", layer, need)
         out = torch.empty(
             (self.sites.count(need), len(numbers), shape.d_head),
             dtype=self.adapter.dtype,
             device=self.adapter.device,
         )
         for source, places in whole.items():
-            values = self.sources[source].at(("head", layer), need, self.sites)
+            values = self._of_run(source, "head", layer, need)
             out[:, places] = values[:, [numbers[place] for place in places]]
         for place, blend in rest:
 
             def value(source: int, mask: int, head: int = numbers[place]) -> Tensor:
                 if source >= 0:
                     return self.at(source, mask)
-                return self.sources[source].at(("head", layer), mask, self.sites)[:, head]
+                return self._of_run(source, "head", layer, mask)[:, head]
 
             out[:, place] = self._blend(blend, need, value)
         return out
