@@ -43,7 +43,7 @@ from tests.oracle.strategies import draw_case, seeded_case
 from tests.oracle.writer import Chooser
 
 EXACT = 1e-9
-SEEDS = (2, 4, 7, 20)
+SEEDS = (2, 4, 20, 69)
 GATED = (200, 203, 206)
 VERBS = ("scale", "set", "zero", "block", "only", "uniform", "copied", "move", "add")
 
