@@ -151,7 +151,8 @@ def prepare_workload(
 ) -> Prepared:  # fmt: skip
     """Write a workload's files and make it ready; `dtype` and `loaded` as of `Prepared`."""
     folder = save(shape, scratch, device)
-    (scratch / "rows.jsonl").write_text(rows_text(SHAPES[shape].d_vocab, rows, length))
+    text = rows_text(SHAPES[shape].d_vocab, rows, length, WORKLOADS[name].first)
+    (scratch / "rows.jsonl").write_text(text)
     path = scratch / f"{name}.circuit"
     if name == "W4":
         from pathdsl.graph.model.decoders import gpt2_shape

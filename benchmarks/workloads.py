@@ -5,7 +5,8 @@ heads · W3 one circuit · W4 every edge of a small model · W5 attribution of e
 knockouts of the circuit · W7 residual stream and heads patched one by one · W8 a hundred
 interventions on single heads · W9 W1h and W7a as loops of several variables · W10 and W11
 attribution of every node at every position · W12 of every edge by an integral.
-Prompts are ids: `ROWS` rows of `LENGTH` tokens; the treated prompt differs at three of them.
+Prompts are ids: `ROWS` rows of `LENGTH` tokens; the treated prompt differs at three of them, in
+`W7a@9` and its like first at token 9.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class Workload:
 
     `peer` and `bound` are the figures of the design for the `gpt2` shape (`small` for W4). `waits`:
     what it needs that is not there yet; such a workload is named and not measured. `attributes`: of
-    an attribution, which has no runs, the method and what it scores.
+    an attribution, which has no runs, the method and what it scores. `first`: the first token at
+    which the treated prompts differ, where that is another one.
     """
 
     title: str
@@ -67,6 +69,7 @@ class Workload:
     reach: float | None = None
     waits: str = ""
     attributes: tuple[str, Literal["nodes", "edges"]] | None = None
+    first: int | None = None
 
 
 WORKLOADS = {
@@ -87,6 +90,10 @@ WORKLOADS = {
     "W7a": Workload(title="residual stream, every layer and position", peer=145, bound=26,
                     reach=45),
     "W7b": Workload(title="every head patched", peer=157, bound=43, reach=65),
+    "W7a@1": Workload(title="W7a, first other token 1", shapes=("gpt2",), reach=28, first=1),
+    "W7a@9": Workload(title="W7a, first other token 9", shapes=("gpt2",), reach=8, first=9),
+    "W7b@1": Workload(title="W7b, first other token 1", shapes=("gpt2",), reach=46, first=1),
+    "W7b@9": Workload(title="W7b, first other token 9", shapes=("gpt2",), reach=22, first=9),
     "W8a": Workload(title="one head set to 0 at END by a block, 100 blocks"),
     "W8b": Workload(title="one head set to 0 everywhere by a block, 100 blocks"),
     "W9a": Workload(title="W1h as a loop over heads and metrics"),
@@ -100,10 +107,17 @@ WORKLOADS = {
 }  # fmt: skip
 
 
-def rows_text(d_vocab: int, rows: int = ROWS, length: int = LENGTH) -> str:
-    """JSON lines: ids drawn by hash, `cf` differs from `prompt` at three positions."""
+def rows_text(
+    d_vocab: int, rows: int = ROWS, length: int = LENGTH, first: int | None = None
+) -> str:
+    """JSON lines: ids drawn by hash, `cf` differs from `prompt` at three positions.
+
+    `first`: the first of them; the others follow evenly.
+    """
     lines = []
     places = sorted({length // 5, length // 2, (4 * length) // 5})
+    if first is not None:
+        places = [first + third * (length - first) // 3 for third in range(3)]
     for row in range(rows):
         draws = Draws(0, "benchmark", str(row))
         ids = [draws.below(d_vocab) for _ in range(length)]
@@ -168,7 +182,7 @@ def circuit_text(
     )
     receivers = ", ".join(f"a{layer}.h{h}" for layer, h in receivers_of(shape))
     each = "for h in attn: logits = mean(LD"
-    match name:
+    match name.partition("@")[0]:
         case "W1r":
             body = f"let e {each}(treat(h (-> mlp)* -> logits)))\n"
         case "W1h":

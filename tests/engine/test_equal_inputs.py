@@ -43,7 +43,7 @@ from tests.oracle.strategies import draw_case, seeded_case
 from tests.oracle.writer import Chooser
 
 EXACT = 1e-9
-SEEDS = (2, 4, 5, 7)
+SEEDS = (2, 4, 20, 69)
 GATED = (200, 203, 206)
 VERBS = ("scale", "set", "zero", "block", "only", "uniform", "copied", "move", "add")
 
@@ -128,8 +128,8 @@ def test_frozen_norms_of_gated_families(name: str) -> None:
 
 def test_frozen_routing() -> None:
     with Exact(), torch.no_grad():
-        for number, one in enumerate(test_families_tree.opened("mixtral", GATED)):
-            compare(replace(shared(one, number), routed=True), test_routing.from_tree)
+        for one in test_families_tree.opened("mixtral", (203, 208)):
+            compare(replace(shared(one, 1), routed=True), test_routing.from_tree)
 
 
 @pytest.mark.parametrize("name", ["gptj", "gpt_neo_local"])
@@ -163,7 +163,7 @@ def test_each_action_is_the_literal_tree(verb: str) -> None:
             text = f"{one.case.text} {drawn.blocks}"
             same(found[0][row], drawer.tree(row, drawn.made), text)
             doings = [make(row) for make in drawn.made]
-            same(found[1][row], drawer.plain(row, "treated", doings)["logits",][-1], text)
+            same(found[-1][row], drawer.plain(row, "treated", doings)["logits",][-1], text)
         done += 1
     assert done
 
