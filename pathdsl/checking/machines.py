@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from pathdsl.checking.proofs import Proofs
 from pathdsl.engine.lazy_model import LazyModel, Turns
 from pathdsl.engine.meter import Meter
+from pathdsl.engine.planner import Limits
 from pathdsl.engine.recall import Recall, Tally
-from pathdsl.engine.session import EngineSession
+from pathdsl.engine.session import EngineSession, nothing_kept
 from pathdsl.engine.several import SeveralSessions
 from pathdsl.lang import ast
 from pathdsl.lang.walk import walk
@@ -48,6 +49,7 @@ class Machines:
         self.proofs: dict[str, Proofs] = {}
         self.book: Book | None = None
         self._turns = Turns()
+        self._kept = nothing_kept(options.limits or Limits())
         self._recalls: dict[str, Recall] = {}
 
     @property
@@ -100,7 +102,8 @@ class Machines:
                 raise Unproved
             session = EngineSession(
                 part, None, model=proofs.model, recall=recall, meter=self.meter,
-                prove=lambda plan: proofs.null_pair(plan, part),
+                prove=lambda plan, kept: proofs.null_pair(plan, part, kept),
+                kept=self._kept, owner=name,
             )  # fmt: skip
             session.model_proofs, session.book = of_model, self.book
             for one in before:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathdsl.engine.lazy_model import LazyModel
     from pathdsl.engine.planner import Planner
     from pathdsl.engine.recall import Recall
+    from pathdsl.engine.run.kept import Kept
+    from pathdsl.engine.self_check import AllShown
     from pathdsl.engine.session import EngineSession
     from pathdsl.errors import Diagnostic
     from pathdsl.plan.liveness import Cost
@@ -34,6 +36,7 @@ class Proofs:
         self.proved: list[tuple[str, Proof]] = []
         self.spent = 0.0
         self._of_models: dict[str, list[Proof]] = {}
+        self._shown: AllShown = {}
 
     @property
     def faults(self) -> list[Diagnostic]:
@@ -67,16 +70,19 @@ class Proofs:
         from pathdsl.engine.self_check import STEPS, prove, prove_cost
 
         rows, adapter, meter = planner.tasks[task], self.model.adapter, self.model.meter
-        self.spent += prove_cost(planner, rows, adapter.dtype.itemsize)
+        self.spent += prove_cost(planner, rows, adapter.dtype.itemsize, self._shown)
         meter.start(f"self-checks of task `{task}`", STEPS)
-        proofs = prove(planner, adapter, rows, meter.add)
+        proofs = prove(planner, adapter, rows, meter.add, self._shown)
         meter.end()
         if recall is not None:
             recall.keep_proofs(task, proofs)
         return proofs
 
-    def null_pair(self, plan: Plan, planner: Planner) -> Proof | None:
-        """That a plan's runs have no effect where treated values are the reference's own."""
+    def null_pair(self, plan: Plan, planner: Planner, kept: Kept) -> Proof | None:
+        """That a plan's runs have no effect where treated values are the reference's own.
+
+        `kept` has the plan's plain runs.
+        """
         if not _treats(plan):
             return None
         from pathdsl.engine.run.runner import plan_cost
@@ -85,7 +91,9 @@ class Proofs:
         model = self.model
         self.spent += null_cost(plan, plan_cost(plan, model.adapter.dtype.itemsize))
         model.meter.start(f"self-check of the runs of task `{plan.task}`")
-        proof = prove_null_pair(plan, planner.rows(plan), model.adapter, model.rounding)
+        proof = prove_null_pair(
+            plan, planner.rows(plan), model.adapter, model.rounding, planner.limits.memory, kept
+        )
         model.meter.end()
         return proof
 

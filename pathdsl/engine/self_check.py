@@ -8,8 +8,8 @@ dtype.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,11 +20,12 @@ from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.proof import Proof, worst_of
 from pathdsl.engine.rounding import rounding_of
+from pathdsl.engine.run.kept import Kept
 from pathdsl.engine.run.runner import Settings, Values, execute, plan_cost
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import FULL, Nodes, PathSet, cat, complete, minus, union
 from pathdsl.plan.build import build_plans
-from pathdsl.plan.liveness import Cost
+from pathdsl.plan.liveness import DEFAULT_MEMORY, Cost
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, under_text
@@ -34,19 +35,45 @@ PROOF_ROWS = 8
 PROOF_AMONG = 32
 NULL_ROWS = 4
 STEPS = 3
+"""Steps that `prove` tells of at most: two columns of prompts, and the runs of a plan."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a model has shown on some prompts, none of which hangs on a task or a plan.
+
+    `error`: how far the decomposed forward lies from the plain one; `largest` logit in magnitude;
+    `written`: how far the writers lie from the residual stream, None where that was not asked.
+    `ends`: (rows, ids) float64, the plain forward's logits of `_read_ids` behind the last token.
+    """
+
+    error: float
+    largest: float
+    written: float | None
+    ends: np.ndarray
+
+
+AllShown = dict[bytes, Shown]
+"""By what entered the model: prompts that several tasks have are run once."""
 
 
 def prove(
-    planner: Planner, adapter: Adapter, task: TaskData, tick: Callable[[], None] = lambda: None
+    planner: Planner,
+    adapter: Adapter,
+    task: TaskData,
+    tick: Callable[[], None] = lambda: None,
+    shown: AllShown | None = None,
 ) -> list[Proof]:
     """All proofs that need no hypothesis, on the first rows of a task, with its answers behind the
     prompts, too, where they are read there.
 
-    `tick` is called after each of `STEPS` steps.
+    `tick` is called after each of `STEPS` steps. `shown` is what this model has shown before, and
+    gets what it shows now.
     """
-    found = _prove(planner, adapter, task, tick)
+    shown = {} if shown is None else shown
+    found = _prove(planner, adapter, task, tick, shown)
     for column, branch in task.branches.items():
-        again = _prove(planner, adapter, _to_the_end(branch), lambda: None)
+        again = _prove(planner, adapter, _to_the_end(branch), lambda: None, shown)
         found = [_worse(one, other, column) for one, other in zip(found, again, strict=True)]
     return found
 
@@ -67,60 +94,95 @@ def _worse(prompts: Proof, answered: Proof, column: str) -> Proof:
 
 
 def _prove(
-    planner: Planner, adapter: Adapter, task: TaskData, tick: Callable[[], None]
+    planner: Planner, adapter: Adapter, task: TaskData, tick: Callable[[], None], shown: AllShown
 ) -> list[Proof]:
     """The proofs on one set of rows."""
     with torch.no_grad():
         tolerance = rounding_of(adapter)
         rows = _proof_rows(task)
-        spec = planner.specs[task.name].treated
-        columns = [task.reference]
-        if spec is not None and spec.column and spec.column not in columns:
-            columns.append(spec.column)
-        stream, logits = adapter.final_stream(*_ids(task, task.reference, rows))
-        plain = {task.reference: logits}
-        plain |= {
-            column: adapter.plain_forward(*_ids(task, column, rows)) for column in columns[1:]
-        }
-        tick()
-        added, written, logits = _written(adapter, task, rows)
-        decomposed = {task.reference: logits}
-        for column in columns[1:]:
-            decomposed[column] = adapter.decomposed_forward(*_ids(task, column, rows))
+        plain: dict[str, Shown] = {}
+        for column in _proof_columns(planner, task):
+            name, whole = _name(task, column, rows), column == task.reference
+            if name not in shown or (whole and shown[name].written is None):
+                shown[name] = _show(adapter, *_ids(task, column, rows), whole=whole)
+            plain[column] = shown[name]
+            tick()
+        written = plain[task.reference].written
+        assert written is not None
         proofs = [
             Proof(
                 code="PD630",
                 name="decomposed forward = plain forward",
-                error=_largest(
-                    _distance(decomposed[column], plain[column], task, rows) for column in columns
-                ),
+                error=_largest(one.error for one in plain.values()),
                 tolerance=tolerance,
                 compared=f"{len(rows)} prompts, all positions, whole vocabulary",
-                logits=_largest(_magnitude(plain[column], task, rows) for column in columns),
+                logits=_largest(one.largest for one in plain.values()),
             ),
             Proof(
                 code="PD631",
                 name="sum of writers = residual stream",
-                error=_largest([_distance(added, stream, task, rows), *written]),
+                error=written,
                 tolerance=tolerance,
                 compared=f"{len(rows)} prompts, final residual stream of the unmodified model",
             ),
         ]
-        tick()
         proofs += _extremes(planner, adapter, task, rows, plain, tolerance)
         tick()
         return proofs
 
 
-def prove_null_pair(plan: Plan, task: TaskData, adapter: Adapter, tolerance: float) -> Proof:
+def _proof_columns(planner: Planner, task: TaskData) -> list[str]:
+    """The columns on which a model proves itself, the reference prompt first."""
+    spec = planner.specs[task.name].treated
+    treated = spec.column if spec is not None else ""
+    return [task.reference, *([treated] if treated not in ("", task.reference) else [])]
+
+
+def _show(adapter: Adapter, ids: Tensor, lengths: Tensor, *, whole: bool) -> Shown:
+    """One pass of the unmodified model and one of its parts; `whole`: of each part alone, too."""
+    stream, plain = adapter.final_stream(ids, lengths)
+    written = None
+    if whole:
+        added, errors, found = _written(adapter, ids, lengths)
+        written = _largest([_distance(added, stream, lengths), *errors])
+    else:
+        found = adapter.decomposed_forward(ids, lengths)
+    at_end = torch.arange(len(ids)), lengths - 1
+    ends = plain[at_end][:, _read_ids(adapter.shape)].double().cpu().numpy()
+    return Shown(
+        error=_distance(found, plain, lengths), largest=_magnitude(plain, lengths),
+        written=written, ends=ends,
+    )  # fmt: skip
+
+
+def _name(task: TaskData, column: str, rows: np.ndarray) -> bytes:
+    """What enters the model in a proof."""
+    ids, lengths = (one.numpy() for one in _ids(task, column, rows))
+    return f"{ids.shape} ".encode() + ids.tobytes() + lengths.tobytes()
+
+
+def null_settings(task: TaskData, memory: int) -> Settings:
+    """How the null pair of a plan is executed."""
+    return Settings(memory=memory, null_pair=True, rows=range(min(NULL_ROWS, task.n_rows)))
+
+
+def prove_null_pair(
+    plan: Plan,
+    task: TaskData,
+    adapter: Adapter,
+    tolerance: float,
+    memory: int = DEFAULT_MEMORY,
+    kept: Kept | None = None,
+) -> Proof:
     """Every run of a plan, treated value := reference, is the reference run, under what it stands.
 
     A run whose treated side stands under more than its reference side is tried without that.
+    `kept` may have the reference run of these rows, under this limit of memory.
     """
     rows = min(NULL_ROWS, task.n_rows)
     errors = [0.0]
     for one in (plan, *_without_more(plan, task)):
-        values = execute(one, task, adapter, Settings(null_pair=True, rows=range(rows)))
+        values = execute(one, task, adapter, null_settings(task, memory), kept=kept)
         errors += _null_errors(one, values, whole=one is not plan)
     return Proof(
         code="PD634",
@@ -193,31 +255,32 @@ def _ids(task: TaskData, column: str, rows: np.ndarray) -> tuple[Tensor, Tensor]
     return torch.from_numpy(np.ascontiguousarray(ids)), torch.from_numpy(lengths)
 
 
-def _distance(found: Tensor, wanted: Tensor, task: TaskData, rows: np.ndarray) -> float:
+def _distance(found: Tensor, wanted: Tensor, lengths: Tensor) -> float:
     """Largest difference at real tokens, relative to the largest magnitude if above 1."""
-    scale = max(1.0, _magnitude(wanted, task, rows))
-    return _magnitude(found.double() - wanted.double(), task, rows) / scale
+    errors = [
+        (one[:length].double() - other[:length].double()).abs().max()
+        for one, other, length in zip(found, wanted, lengths.tolist(), strict=True)
+    ]
+    return float(torch.stack(errors).max()) / max(1.0, _magnitude(wanted, lengths))
 
 
-def _magnitude(values: Tensor, task: TaskData, rows: np.ndarray) -> float:
+def _magnitude(values: Tensor, lengths: Tensor) -> float:
     """The largest magnitude at real tokens."""
-    lengths = torch.from_numpy(task.lengths[rows])
-    real = (torch.arange(values.shape[1]) < lengths.unsqueeze(-1)).to(values.device)
-    return float(values[real].double().abs().max())
+    each = [one[:length].abs().max() for one, length in zip(values, lengths.tolist(), strict=True)]
+    return float(torch.stack(each).max())
 
 
 def _written(
-    adapter: Adapter, task: TaskData, rows: np.ndarray
+    adapter: Adapter, ids: Tensor, lengths: Tensor
 ) -> tuple[Tensor, list[float], Tensor]:
-    """A reference run from the parts: input plus every writer's own output (rows, pos, d_model),
-    how far each layer's writes lie from the sums of its heads' and its neurons', and the logits."""
-    ids, lengths = _ids(task, task.reference, rows)
+    """A plain run from the parts: input plus every writer's own output (rows, pos, d_model), how
+    far each layer's writes lie from the sums of its heads' and its neurons', and the logits."""
     total = resid = adapter.embed(ids)
     errors: list[float] = []
     for each in layers(adapter, resid, lengths):
         layer, resid = each.layer, each.after
         heads = adapter.write_each(layer, each.z).sum(-2)
-        errors.append(_distance(heads, adapter.write(layer, each.z), task, rows))
+        errors.append(_distance(heads, adapter.write(layer, each.z), lengths))
         # A norm after attention is of the heads' sum.
         total = adapter.behind_attention(layer, total + each.written)
         if each.out is not None:
@@ -226,7 +289,7 @@ def _written(
             if not whole:  # an MLP is its neurons and its output bias
                 hidden = adapter.mlp_hidden(layer, each.read)
                 parts = adapter.mlp_write(layer, hidden, torch.ones_like(hidden[..., :1]))
-                errors.append(_distance(parts, each.out, task, rows))
+                errors.append(_distance(parts, each.out, lengths))
     return total, errors, adapter.unembed(adapter.final_norm(resid))
 
 
@@ -235,7 +298,7 @@ def _extremes(
     adapter: Adapter,
     task: TaskData,
     rows: np.ndarray,
-    plain: dict[str, Tensor],
+    plain: dict[str, Shown],
     tolerance: float,
 ) -> list[Proof]:
     """`keep(full)` is the reference run and `keep(none)` the treated run, by way of the planner.
@@ -251,18 +314,13 @@ def _extremes(
     asked = _with_answers(task, ids)
     plans = _extreme_plans(planner, task)
     proofs = []
-    ends = task.lengths[rows] - 1
-    at_end = torch.arange(len(rows)), torch.from_numpy(ends)
     for plan in plans:
         settings = Settings(memory=planner.limits.memory, rows=rows.tolist())
         values = execute(plan, asked, adapter, settings)
         for number, output in enumerate(plan.outputs):
             found = np.stack([values[number, m][0] for m in measures], axis=1)
             treated = output.run.label == "everything"
-            if treated and not spec.how.own_run:
-                continue
-            column = spec.column if treated else task.reference
-            wanted = plain[column].cpu()[at_end][:, ids].double().numpy()
+            wanted = plain[spec.column if treated else task.reference].ends
             scale = max(1.0, float(np.abs(wanted).max()))
             proofs.append(
                 Proof(
@@ -277,7 +335,8 @@ def _extremes(
 
 
 def _extreme_plans(planner: Planner, task: TaskData) -> tuple[Plan, ...]:
-    """The plans of the runs that keep every path and no path; none without a treated value."""
+    """The plans of the runs that keep every path and, where the treated value is a run of its own
+    that this can be compared with, no path; none without a treated value."""
     shape, spec = planner.shape_of(task.name), planner.specs[task.name].treated
     if spec is None:
         return ()
@@ -287,6 +346,7 @@ def _extreme_plans(planner: Planner, task: TaskData) -> tuple[Plan, ...]:
     runs = [
         RunSpec(task=task.name, kind="treat", paths=paths, treated=spec, label=label)
         for label, paths in (("nothing", minus(FULL, everything)), ("everything", everything))
+        if label == "nothing" or spec.how.own_run
     ]
     return build_plans(
         shape,
@@ -304,37 +364,31 @@ def _read_ids(shape: ModelShape) -> list[int]:
     return sorted({0, shape.n_logits - 1, shape.n_logits // 2})
 
 
-def prove_cost(planner: Planner, task: TaskData, itemsize: int) -> float:
+def prove_cost(
+    planner: Planner, task: TaskData, itemsize: int, shown: Collection[bytes] = ()
+) -> float:
     """What `prove` costs, in plain forward passes over all prompts of the task.
 
     Each column goes through the unmodified model and through the components; in the reference run
-    each head and each MLP writes once more.
+    each head and each MLP writes once more. What the model has `shown` costs nothing.
     """
-    own = sum(prove_cost(planner, branch, itemsize) for branch in task.branches.values())
-    spec = planner.specs[task.name].treated
-    columns = 2 if spec is not None and spec.column not in ("", task.reference) else 1
-    found = (2 * columns + 0.5) * min(PROOF_ROWS, task.n_rows) / task.n_rows
+    found, rows = 0.0, _proof_rows(task)
+    for column in _proof_columns(planner, task):
+        if _name(task, column, rows) not in shown:
+            found += (2.5 if column == task.reference else 2) * len(rows) / task.n_rows
     for plan in _extreme_plans(planner, task):
-        found += rows_cost(plan, plan_cost(plan, itemsize), PROOF_ROWS)
-    return found + own
-
-
-def rows_cost(plan: Plan, weighed: Cost, rows: int) -> float:
-    """What the first rows of a plan cost, in plain forward passes over all of them.
-
-    Means are over all rows even so.
-    """
-    means = sum(spec.runs for spec in plan.treated if spec.how.constant) * weighed.plain_run
-    share = min(rows / max(plan.masks.n_rows, 1), 1.0)
-    return (means + (weighed.macs - means) * share) / max(weighed.plain_macs, 1)
+        weighed = plan_cost(plan, itemsize)
+        found += weighed.macs / max(weighed.plain_macs, 1) * len(rows) / task.n_rows
+    branches = task.branches.values()
+    return found + sum(prove_cost(planner, branch, itemsize, shown) for branch in branches)
 
 
 def null_cost(plan: Plan, weighed: Cost) -> float:
     """What `prove_null_pair` costs, in plain forward passes over all prompts of the task.
 
-    Every treated value is the reference run's, so that there is one plain run.
+    Every treated value is the reference run's, which was made before.
     """
-    alone = weighed.macs - (weighed.plain_runs - 1) * weighed.plain_run
+    alone = weighed.macs - weighed.plain_runs * weighed.plain_run
     return alone / max(weighed.plain_macs, 1) * min(NULL_ROWS / max(plan.masks.n_rows, 1), 1.0)
 
 

@@ -5,8 +5,9 @@ What executes is imported where something is executed: stored values need no tor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from pathdsl.engine.attribution.cost import attribution_cost, beginning
 from pathdsl.engine.lazy_model import LazyModel
 from pathdsl.engine.meter import Meter, Progress
-from pathdsl.engine.planner import Planner
+from pathdsl.engine.planner import Limits, Planner
 from pathdsl.engine.proof import Proof
 from pathdsl.engine.recall import Recall
 from pathdsl.engine.rounding import ROUNDING, allowance, precision_of
@@ -30,8 +31,21 @@ from pathdsl.score.statistics.book import Book
 
 if TYPE_CHECKING:
     from pathdsl.engine.adapters.base import Adapter
+    from pathdsl.engine.run.kept import Kept
 
-__all__ = ["EngineSession"]
+__all__ = ["EngineSession", "nothing_kept"]
+
+
+def nothing_kept(limits: Limits) -> Callable[[], Kept]:
+    """Where plans leave what they share: empty, made when it is first asked for."""
+
+    @cache
+    def made() -> Kept:
+        from pathdsl.engine.run.kept import Kept, share_of
+
+        return Kept(share_of(limits.memory))
+
+    return made
 
 
 class EngineSession:
@@ -43,7 +57,8 @@ class EngineSession:
     `proofs` the proofs of plans by task, those of stored values among them; `model_proofs` what the
     model has proved about itself; `attributed` what each attribution that was computed cost, in
     plain forward passes; `book` has intervals that were worked out before. Runs of one identity
-    have the values of the first of them.
+    have the values of the first of them. `kept` has plain runs and constants that plans share, of
+    several models those of `owner`.
     """
 
     def __init__(
@@ -54,8 +69,10 @@ class EngineSession:
         *,
         model: LazyModel | None = None,
         recall: Recall | None = None,
-        prove: Callable[[Plan], Proof | None] | None = None,
+        prove: Callable[[Plan, Kept], Proof | None] | None = None,
         meter: Meter | None = None,
+        kept: Callable[[], Kept] | None = None,
+        owner: str = "",
     ) -> None:
         model = model or (recall.model if recall is not None else None)
         if adapter is None and model is None:
@@ -75,6 +92,15 @@ class EngineSession:
         self._values: dict[Request, np.ndarray] = {}
         self.scores = ScoredValues(planner)
         self.attributed: list[float] = []
+        self.owner = owner
+        self._kept = kept or nothing_kept(planner.limits)
+
+    @property
+    def kept(self) -> Kept:
+        """What plans of this model share."""
+        found = self._kept()
+        found.owner = self.owner
+        return found
 
     @property
     def adapter(self) -> Adapter:
@@ -109,6 +135,8 @@ class EngineSession:
             recall=self.recall.with_planner(planner) if self.recall is not None else None,
             prove=self.prove,
             meter=self.meter,
+            kept=self._kept,
+            owner=self.owner,
         )
         other.model_proofs = list(self.model_proofs)
         other.book = self.book
@@ -143,7 +171,9 @@ class EngineSession:
                 self.asked.setdefault(run, {})[missing[run, measure]] = None
             if self.recall is not None:
                 self._recall(together)
-        for plan in self.planner.plans([key for key in missing if not self._knows(key)]):
+        plans = self.planner.plans([key for key in missing if not self._knows(key)])
+        self._expect(plans)
+        for plan in plans:
             self._run(plan)
 
     def _knows(self, request: Request) -> bool:
@@ -163,6 +193,23 @@ class EngineSession:
         task = together[0][0].task
         self.proofs.setdefault(task, []).extend(found.proofs)
 
+    def _expect(self, plans: Sequence[Plan]) -> None:
+        """Say what the plans of a round and their null pairs will read of plain runs."""
+        if not plans:
+            return
+        from pathdsl.engine.run.runner import Settings, expect
+        from pathdsl.engine.self_check import null_settings
+
+        memory = self.planner.limits.memory
+        self.kept.forget_expected()
+        for plan in plans:
+            task = self.planner.rows(plan)
+            each = [Settings(memory=memory)]
+            if self.prove is not None and any(output.run.treats for output in plan.outputs):
+                each.append(null_settings(task, memory))
+            for settings in each:
+                expect(plan, task, self.adapter, settings, self.kept)
+
     def _run(self, plan: Plan) -> None:
         from pathdsl.engine.run.runner import Settings, execute, plan_cost
 
@@ -173,19 +220,30 @@ class EngineSession:
         behind = f" with `{plan.behind}` behind the prompts" if plan.behind else ""
         self.meter.what = f"task `{plan.task}`: {runs}{behind}"
         task = self.planner.rows(plan)
+        kept = self.kept
+        begun, through = kept.begun, kept.through
         try:
-            values = execute(plan, task, self.adapter, settings, self.meter, parts)
+            values = execute(plan, task, self.adapter, settings, self.meter, parts, kept)
         except BaseException:
             if parts is not None:
                 parts.flush()  # Ctrl-C, or memory that ran out: what is finished stays
             raise
         self.plans.append(plan)
         now = 1.0 if parts is None else 1 - parts.share_found
-        macs, unread = round(weighed.macs * now), round(weighed.unread * now)
-        self.costs.append(replace(weighed, macs=macs, unread=unread))
+        rows, layers = task.n_rows, max(plan.shape.n_layers, 1)
+        copies = weighed.macs - weighed.plain_runs * weighed.plain_run
+        plain = (kept.through - through) * weighed.plain_run // (rows * layers)
+        self.costs.append(
+            replace(
+                weighed,
+                macs=round(copies * now) + plain,
+                unread=0,
+                plain_runs=-(-(kept.begun - begun) // rows),
+            )
+        )
         computed = {(plan.outputs[n].run, measure): v for (n, measure), v in values.items()}
         self._learn(computed)
-        proof = self.prove(plan) if self.prove is not None else None
+        proof = self.prove(plan, kept) if self.prove is not None else None
         if proof is not None:
             self.proofs.setdefault(plan.task, []).append(proof)
         if self.recall is not None and (proof is None or proof.holds):

@@ -78,7 +78,7 @@ def test_batches_follow_from_plan_and_limit() -> None:
     assert rows_per_batch(plan, 8, 1) == 1
     assert rows_per_batch(plan, 8, 1 << 40) == TASK.n_rows
     each = cost(plan, 8, None).row_bytes
-    assert [rows_per_batch(plan, 8, n * each) for n in (2, 3)] == [2, 3]
+    assert [rows_per_batch(plan, 8, 2 * n * each) for n in (2, 3, 4)] == [2, 2, 4]
     weighed = cost(plan, 8, None)
     some = replace(weighed, macs=TASK.n_rows * runner.BATCH_MACS["cpu"] // 2)
     assert rows_within(plan, some, 1 << 40, "cpu") == 2
@@ -122,7 +122,7 @@ class Known:
 @pytest.mark.parametrize("spec", KINDS)
 def test_parts_have_the_same_bits_wherever_they_were_computed(spec: TreatedSpec) -> None:
     plan = the_plan(all_runs(spec))
-    settings = Settings(memory=2 * cost(plan, 8, None).row_bytes)
+    settings = Settings(memory=4 * cost(plan, 8, None).row_bytes)
     nothing = Known()
     whole = execute(plan, TASK, adapter_of(), settings, None, nothing)
     parts = list(nothing.new.items())

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import pathdsl.engine.run.execute as execute_module
+import pathdsl.engine.run.kept as kept_module
 import pathdsl.engine.run.treated as treated_module
 from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
 from pathdsl.engine.proof import Proof, unproved
@@ -141,12 +142,12 @@ def test_a_wrong_treated_run_is_pd633(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("spec", [ZERO, MEAN, NOISE, RESAMPLE], ids=lambda spec: spec.kind)
 def test_a_wrong_reference_run_is_pd632(spec, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = treated_module.plain_runs
+    run = kept_module.plain_run
 
     def slipped(adapter, embedded, *rest):
-        return run(adapter, [one * 1.001 for one in embedded], *rest)
+        return run(adapter, embedded * 1.001, *rest)
 
-    monkeypatch.setattr(treated_module, "plain_runs", slipped)
+    monkeypatch.setattr(kept_module, "plain_run", slipped)
     assert "PD632" in wrong(proofs(fresh(), spec))
 
 

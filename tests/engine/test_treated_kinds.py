@@ -12,8 +12,9 @@ import torch
 
 import pathdsl
 from pathdsl.engine.data.treated import ON_ROWS, OnRows
+from pathdsl.engine.run.kept import BlockRun
 from pathdsl.engine.run.plain import PlainValues
-from pathdsl.engine.run.treated import SOURCES, Rows
+from pathdsl.engine.run.treated import SOURCES, PlainSource, Rows
 from pathdsl.engine.self_check import prove
 from pathdsl.engine.store.keys import TaskKeys
 from pathdsl.lang.signatures.calls import TREATED
@@ -69,11 +70,11 @@ ROWS: dict[str, Any] = {
 def doubled(rows: Rows, number: int, spec: TreatedSpec, want: Any) -> Any:
     """The paired prompt with twice the values of `input`."""
 
-    def values(sites: Any, draw: int) -> PlainValues:
-        ids, lengths = rows.ids(spec.column, np.arange(sites.start, sites.stop))
-        return rows.run(2 * rows.adapter.embed(ids), lengths, sites, want)
+    def enters(here: np.ndarray, draw: int) -> BlockRun:
+        ids, lengths = rows.ids(spec.column, here)
+        return rows.entering(ids, lengths, lambda: rows.adapter.embed(ids), "twice")
 
-    return values
+    return PlainSource(rows=rows, enters=enters, want=want, n_pos=rows.task.n_pos)
 
 
 def ones(rows: Rows, number: int, spec: TreatedSpec, want: Any) -> Any:

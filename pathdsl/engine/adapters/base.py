@@ -345,21 +345,23 @@ def layers(
     embedded: Tensor,
     lengths: Tensor | None = None,
     *,
+    first: int = 0,
     n_layers: int | None = None,
     note_scales: bool = False,
 ) -> Iterator[LayerValues]:
     """The layers of a plain forward pass, one after another, from the parts of a model.
 
     Args:
-        embedded: (rows, pos, d) values of `input`.
+        embedded: (rows, pos, d) values of `input`, or the stream that enters layer `first`.
         lengths: (rows,) true lengths of right-padded rows.
-        n_layers: how many of them, None for all.
+        n_layers: the layer before which to stop, None for none.
     """
     shape, resid = adapter.shape, embedded
     rows, pos, _ = embedded.shape
     places = torch.arange(pos, device=adapter.device).expand(rows, pos)
     valid = None if lengths is None else places < lengths.to(adapter.device).unsqueeze(-1)
-    for layer in range(shape.n_layers if n_layers is None else min(n_layers, shape.n_layers)):
+    last = shape.n_layers if n_layers is None else min(n_layers, shape.n_layers)
+    for layer in range(first, last):
         noted = Noted() if note_scales else None
         normed = adapter.attention_input(layer, resid, noted)
         q, k, v = (

@@ -7,7 +7,7 @@ is no activation of any input (a mean, zero) is a table instead of a run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,52 +40,41 @@ def with_bias(hidden: Tensor) -> Tensor:
     return torch.cat((hidden, hidden.new_ones((*hidden.shape[:-1], 1))), dim=-1)
 
 
-Reader = tuple[Mapping[Key, int], Sites]
-"""Value keys with the masks of tokens to keep, and the sites that say which tokens these are."""
-
-
-def plain_runs(
+def plain_run(
     adapter: Adapter,
-    embedded: Sequence[Tensor],
-    lengths: Sequence[Tensor],
-    readers: Sequence[Sequence[Reader]],
+    resid: Tensor,
+    lengths: Tensor,
+    want: Mapping[Key, Tensor],
     tick: Callable[[], None] = lambda: None,
-) -> list[list[PlainValues]]:
-    """Run batches of one size through every component together, and keep what is wanted.
+    first: int = 0,
+) -> dict[Key, Tensor]:
+    """Run a block of rows through every component, and keep what is wanted.
 
     Args:
-        embedded: of each batch (rows, pos, d_model) values of `input`, noise included.
-        lengths: of each (rows,) true lengths.
-        readers: of each batch what is kept of it, for each that reads it.
+        resid: (rows, pos, d_model) the stream that enters layer `first`; for 0 the values of
+            `input`, noise included.
+        lengths: (rows,) true lengths.
+        want: flat numbers row * pos + position of the tokens at which each value is kept. None is
+            of a place before layer `first`.
         tick: called after each layer.
 
     Returns:
-        For each batch what each of its readers wants: heads as (tokens, n_heads, d_head), hidden
-        values as (tokens, d_mlp + 1), scales as (tokens, 1), everything else as (tokens, d_model).
-        Scales of norms that the family does not have are left out.
+        Heads as (tokens, n_heads, d_head), hidden values as (tokens, d_mlp + 1), scales as
+        (tokens, 1), everything else as (tokens, d_model). Scales of norms that the family does not
+        have are left out.
     """
-    kept = [[PlainValues() for _ in of_batch] for of_batch in readers]
-    asked = {key for of_batch in readers for want, _ in of_batch for key in want}
-    n_rows = len(embedded[0])
+    found: dict[Key, Tensor] = {}
 
     def keep(key: Key, value: Tensor) -> None:
-        if key not in asked:
-            return
-        batches = value.split(n_rows)
-        for batch, of_batch, found in zip(batches, readers, kept, strict=True):
-            for into, (want, sites) in zip(found, of_batch, strict=True):
-                mask = want.get(key)
-                if mask is not None:
-                    flat = torch.from_numpy(_flat_in(sites, mask, value.shape[1])).to(value.device)
-                    into.values[key] = batch.flatten(0, 1).index_select(0, flat)
-                    into.stored[key] = mask
+        if key in want:
+            found[key] = value.flatten(0, 1).index_select(0, want[key].to(value.device))
 
-    shape, resid = adapter.shape, _joined(embedded)
+    shape = adapter.shape
     keep(("input", 0), resid)
-    keep(("resid", 0), resid)
-    wants_scales = any(kind in SCALES for kind, _ in asked)
+    keep(("resid", 2 * first), resid)
+    wants_scales = any(kind in SCALES for kind, _ in want)
     for each in layers(
-        adapter, resid, _joined(lengths), n_layers=layers_of(asked), note_scales=wants_scales
+        adapter, resid, lengths, first=first, n_layers=layers_of(want), note_scales=wants_scales
     ):
         layer, resid = each.layer, each.after
         keep(("head", layer), each.z)
@@ -93,34 +82,29 @@ def plain_runs(
         keep(("resid", 2 * layer + 1), each.middle)
         if each.out is not None:
             keep(("mlp", layer), each.out)
-            if ("hidden", layer) in asked:
+            if ("hidden", layer) in want:
                 keep(("hidden", layer), with_bias(adapter.mlp_hidden(layer, each.read)))
         keep(("resid", 2 * layer + 2), resid)
         if each.noted is not None:
             for kind, scale in each.noted.found.items():
                 keep((kind, layer), scale)
         tick()
-    if ("scale_final", shape.n_layers) in asked:
+    if ("scale_final", shape.n_layers) in want:
         noted = Noted()
         adapter.final_norm(resid, noted)
         for kind, scale in noted.found.items():
             keep((kind, shape.n_layers), scale)
-    return kept
+    return found
 
 
 def layers_of(want: Iterable[Key]) -> int:
     """How many layers a plain run has to go through for these values."""
-    last = max((PLAIN_KINDS[kind].stage(number) for kind, number in want), default=0)
-    return (last + 1) // 2
+    return max(map(layer_behind, want), default=0)
 
 
-def _joined(batches: Sequence[Tensor]) -> Tensor:
-    return batches[0] if len(batches) == 1 else torch.cat([*batches])
-
-
-def _flat_in(sites: Sites, mask: int, n_pos: int) -> np.ndarray:
-    """Flat numbers of a mask's tokens in a batch whose rows are `n_pos` long."""
-    return sites.rows_of(mask) * n_pos + sites.positions_of(mask)
+def layer_behind(key: Key) -> int:
+    """The number of the layer behind a value: a run that starts there does not come by it."""
+    return (PLAIN_KINDS[key[0]].stage(key[1]) + 1) // 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

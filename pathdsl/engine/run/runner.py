@@ -4,12 +4,14 @@ Batches follow from the plan and stated limits: how many rows share a batch may 
 of a value, so it is never decided by what happens to be free or how far another process has come.
 Each *part*, the values of one batch for one draw, has the same bits whatever else was computed
 before it, beside it or elsewhere: parts that are known already (`Parts`) are not computed again.
+Plain runs and constants go by blocks of rows that are the same for all plans (`Kept`), of which
+batches are made up, or which are made up of batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,24 +19,25 @@ import torch
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.meter import Meter
 from pathdsl.engine.run.execute import BatchExecution
+from pathdsl.engine.run.kept import Kept, block_rows, share_of
 from pathdsl.engine.run.measure import measure_outputs
 from pathdsl.engine.run.parts import Part, Parts
 from pathdsl.engine.run.plain import PlainValues
 from pathdsl.engine.run.sites import Decided, Sites
-from pathdsl.engine.run.treated import Kept, Rows, SourceValues, together
-from pathdsl.engine.run.under import pattern_masks, plain_wants, source_of
-from pathdsl.plan.liveness import (
-    DEFAULT_MEMORY,
-    KEPT_BYTES,
-    Cost,
-    cost,
-    made_before,
-    schedule,
+from pathdsl.engine.run.treated import (
+    SOURCES,
+    PlainSource,
+    Rows,
+    SourceValues,
+    mean_runs,
+    of_batch,
 )  # fmt: skip
+from pathdsl.engine.run.under import pattern_masks, plain_wants, source_of
+from pathdsl.plan.liveness import DEFAULT_MEMORY, Cost, cost, schedule
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.steps import REFERENCE, PlainResid, treated_index, treated_source
+from pathdsl.plan.steps import REFERENCE, PlainResid, treated_source
 from pathdsl.plan.taskdata import TaskData
 
 BATCH_MACS = {"cpu": 1_200_000_000_000}
@@ -47,7 +50,8 @@ Values = dict[tuple[int, Measure], np.ndarray]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How to execute: bytes that values of one batch may take; null: treated := reference.
+    """How to execute: bytes that values may take, half of them those of one batch and half what is
+    kept of plain runs; null: treated := reference.
 
     `rows`: those to run by number, ascending; None: all.
     """
@@ -63,12 +67,23 @@ def rows_per_batch(plan: Plan, itemsize: int, memory: int, device: str = "cpu") 
 
 
 def rows_within(plan: Plan, weighed: Cost, memory: int, device: str) -> int:
-    """As `rows_per_batch`, where the plan's cost is known."""
+    """As `rows_per_batch`, where the plan's cost is known.
+
+    Whole blocks of plain runs, in batches of about one size, so that no small one is last; or what
+    a block is made up of.
+    """
     n_rows = max(plan.masks.n_rows, 1)
     macs = max(weighed.macs // (n_rows * plan.draws), 1)
     by_macs = max(BATCH_MACS.get(device, OTHER_MACS) // macs, 1)
-    equal = -(-n_rows // -(-n_rows // by_macs))  # as many batches, of one size: no small last one
-    return max(1, min(plan.masks.n_rows, memory // max(weighed.row_bytes, 1), equal))
+    most = max(1, min(share_of(memory) // max(weighed.row_bytes, 1), by_macs))
+    if most >= n_rows:
+        return plan.masks.n_rows
+    block = block_rows(plan.shape, plan.masks.n_pos, memory)
+    if most < block:
+        return 1 << (most.bit_length() - 1)
+    blocks = -(-n_rows // block)
+    batches = -(-blocks // (most // block))
+    return block * -(-blocks // batches)
 
 
 def plan_cost(plan: Plan, itemsize: int) -> Cost:
@@ -96,11 +111,21 @@ def execute(
     settings: Settings,
     meter: Meter | None = None,
     parts: Parts | None = None,
+    kept: Kept | None = None,
 ) -> Values:
     """(output number, measure) to (draws, rows) float64 for every output of a plan, on the rows
-    that the settings name."""
+    that the settings name.
+
+    `kept`: plain runs and constants of this model that other plans made, and where to leave those
+    of this one. Without it some rows by number are run alone, in no blocks with others.
+    """
     with torch.no_grad():
-        return _Execution(plan, task, adapter, settings, meter or Meter(), parts).values()
+        return _Execution(plan, task, adapter, settings, meter or Meter(), parts, kept).values()
+
+
+def expect(plan: Plan, task: TaskData, adapter: Adapter, settings: Settings, kept: Kept) -> None:
+    """Say what a plan will read of plain runs, before others make them."""
+    _Execution(plan, task, adapter, settings, Meter(), None, kept).expect()
 
 
 class _Execution:
@@ -114,6 +139,7 @@ class _Execution:
         settings: Settings,
         meter: Meter,
         parts: Parts | None,
+        kept: Kept | None,
     ) -> None:
         self.plan, self.task, self.adapter, self.settings = plan, task, adapter, settings
         self.meter = meter
@@ -123,13 +149,25 @@ class _Execution:
         self.same = self._same()
         for source in self.same:
             for key, mask in self.wanted[source].items():
-                kept = self.wanted[REFERENCE].get(key, FALSE)
-                self.wanted[REFERENCE][key] = plan.masks.either(kept, mask)
+                known = self.wanted[REFERENCE].get(key, FALSE)
+                self.wanted[REFERENCE][key] = plan.masks.either(known, mask)
         self.final = reference_final(plan)
         self.order = schedule(plan)
         self.patterns = pattern_masks(plan)
         self.decided = Decided()
-        self.rows = Rows(task, adapter, self.step, self._layer, parts, self._kept())
+        rows, asked = settings.rows, None
+        if rows is not None:
+            asked = np.zeros(task.n_rows, bool)
+            asked[[row for row in rows if row < task.n_rows]] = True
+        self.kept = kept or Kept(share_of(settings.memory))
+        self.rows = Rows(
+            task, adapter, self.step, self._layer, parts, None, self.kept, asked
+        )
+        if rows is None or kept is not None:
+            self.rows = replace(
+                self.rows, block=lambda n_pos: block_rows(plan.shape, n_pos, settings.memory)
+            )
+        self.reference = self.rows.of_column(task.reference, self.wanted[REFERENCE])
 
     def values(self) -> Values:
         """What is not known yet, computed, and all of it put together."""
@@ -149,17 +187,17 @@ class _Execution:
                     whole[:, draw, start:stop] = known
             if missing:
                 todo.append((start, stop, missing))
+        self.kept.next_plan()
+        self.expect([(start, stop) for start, stop, _ in todo])
         self.meter.start(self.meter.what, self._work(todo))
-        reference = self.rows.of_column(self.task.reference, self.wanted[REFERENCE])
         treated = self._treated() if todo else {}
         for start, stop, draws in todo:
             sites = Sites(plan.masks, start, stop, self.adapter.device)
-            # What shares products follows from the plan alone, not from which draws are known.
-            once = {REFERENCE: reference} | (treated if plan.draws == 1 else {})
-            plain = together(once, sites, 0)
+            once = {REFERENCE: self.reference} | (treated if plan.draws == 1 else {})
+            plain = of_batch(once, sites, 0)
             plain |= dict.fromkeys(self.same, plain[REFERENCE])
             for draw in draws:
-                of_draw = together(treated, sites, draw) if plan.draws > 1 else {}
+                of_draw = of_batch(treated, sites, draw) if plan.draws > 1 else {}
                 measured = self._batch(sites, plain | of_draw)
                 numbers = np.empty((len(names), stop - start))
                 for place, name in enumerate(names):
@@ -175,17 +213,25 @@ class _Execution:
         numbers = range(len(self.plan.treated)) if self.settings.null_pair else ()
         return tuple(treated_source(n) for n in numbers if n not in self.plan.means)
 
-    def _kept(self) -> dict[str, Kept]:
-        """By column, of plain runs that a mean makes, what the plan reads of them besides."""
-        plan = self.plan
-        if self.settings.null_pair:
-            return {}
-        return {
-            plan.treated[treated_index(source)].column: Kept(
-                want=self.wanted[source], masks=plan.masks, room=KEPT_BYTES
-            )
-            for source in made_before(plan, self.adapter.dtype.itemsize)
-        }
+    def expect(self, spans: Sequence[tuple[int, int]] | None = None) -> None:
+        """Say what is read of plain runs on rows from first to end, or on all that are run."""
+        if spans is None:
+            rows = range(self.task.n_rows) if self.settings.rows is None else self.settings.rows
+            spans = list(stretches([row for row in rows if row < self.task.n_rows], self.step))
+        for source, draws in self._plain():
+            for run, wanted in source.all_blocks(self.plan.masks, spans, draws):
+                self.kept.expect(run, wanted)
+
+    def _plain(self) -> Iterator[tuple[PlainSource, range]]:
+        """The sources that are plain runs, and their draws."""
+        yield self.reference, range(1)
+        for number, spec in enumerate(self.plan.treated):
+            source = treated_source(number)
+            if source in self.same or spec.how.constant or self.settings.null_pair:
+                continue
+            made = SOURCES[spec.kind](self.rows, number, spec, self.wanted[source])
+            if isinstance(made, PlainSource):
+                yield made, range(self.plan.draws)
 
     def _treated(self) -> dict[int, SourceValues]:
         """Where each other treated value comes from; what is constant is computed here."""
@@ -222,26 +268,28 @@ class _Execution:
 
     def _work(self, todo: Sequence[tuple[int, int, list[int]]]) -> int:
         """Multiply-adds of what is to do, as the meter will count them."""
-        of, n_rows = self.cost.plain_of, max(self.plan.masks.n_rows, 1)
-        own, means = 0, 0
-        for number, spec in enumerate(self.plan.treated):
-            source = treated_source(number)
-            if source in self.same or not self.wanted[source]:
-                continue
-            if spec.how.constant and not self.settings.null_pair:
-                means += spec.runs * of.get(source, 0)
-            else:
-                own += of.get(source, 0)
-        if not self.settings.null_pair:
-            before = made_before(self.plan, self.adapter.dtype.itemsize)
-            for source, (mean, share) in before.items():
-                own -= round(share * min(of.get(source, 0), of.get(mean, 0)))
-        rows = sum(stop - start for start, stop, _ in todo)
+        plan, of, n_rows = self.plan, self.cost.plain_of, max(self.plan.masks.n_rows, 1)
+        left: dict[bytes, tuple[int, int]] = {}  # layers that each block has to go through
+        for source, _ in self._plain():
+            for start, stop, draws in todo:
+                which = draws if plan.draws > 1 and source is not self.reference else [0]
+                for run, wanted in source.all_blocks(plan.masks, [(start, stop)], which):
+                    before, _ = left.get(run.name, (0, 0))
+                    layers = max(before, self.kept.lacks(run, wanted))
+                    left[run.name] = layers, len(run.lengths)
+        under = 0
+        for number, spec in enumerate(plan.treated if todo else ()):
+            want = self.wanted[treated_source(number)]
+            if number in plan.means:
+                under += spec.runs * of.get(treated_source(number), 0)
+            elif spec.how.averaged and not self.settings.null_pair:
+                for run, layers in mean_runs(self.rows, spec, want):
+                    before, _ = left.get(run.name, (0, 0))
+                    left[run.name] = max(before, layers), len(run.lengths)
         drawn = sum((stop - start) * len(draws) for start, stop, draws in todo)
-        copies = (sum(self.cost.by_slot.values()) + self.cost.readout + own) * drawn
-        reference = max((of.get(source, 0) for source in (REFERENCE, *self.same)), default=0)
-        total = (copies + reference * rows) // n_rows
-        return total + (means * self.task.n_rows // n_rows if todo else 0)
+        copies = (sum(self.cost.by_slot.values()) + self.cost.readout) * drawn // n_rows
+        plain = sum(layers * rows for layers, rows in left.values())
+        return copies + under + plain * self.cost.plain_run // (n_rows * plan.shape.n_layers)
 
     def _layer(self, n_rows: int) -> Callable[[], None]:
         """What a plain run of so many rows tells after each layer."""

@@ -6,8 +6,9 @@ for each batch and draw. What holds for all batches (means, the rows drawn) is c
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,23 +16,19 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
-from pathdsl.engine.data.places import places
+from pathdsl.engine.data.places import places as named_places
+from pathdsl.engine.data.positions import resolve_positions
 from pathdsl.engine.data.treated import mean_groups, noise_values, resample_rows
+from pathdsl.engine.run.kept import Block, BlockRun, Kept, Tables, Tokens
 from pathdsl.engine.run.parts import Part, Parts
-from pathdsl.engine.run.plain import (
-    ConstantTable,
-    Key,
-    PlainValues,
-    layers_of,
-    plain_runs,
-)  # fmt: skip
+from pathdsl.engine.run.plain import ConstantTable, Key, PlainValues, layers_of
 from pathdsl.engine.run.sites import Sites
 from pathdsl.plan.masks import MaskTable
 from pathdsl.plan.steps import PLAIN_KINDS
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 
-__all__ = ["SOURCES", "Kept", "Rows", "SourceValues", "Want", "mean_of", "together"]
+__all__ = ["SOURCES", "PlainSource", "Rows", "SourceValues", "Want", "mean_of", "of_batch"]
 
 Want = Mapping[Key, int]
 """The values that a plan reads of a source, with the masks of tokens at which it does."""
@@ -39,11 +36,11 @@ Want = Mapping[Key, int]
 SourceValues = Callable[[Sites, int], PlainValues]
 """The values of one source for a batch and a draw by number."""
 
-STACKED_TOKENS = 2048
-"""Tokens of plain runs that go through the model together, padding included."""
-
 SUMS_BYTES = 256_000_000
 """Bytes of the sums behind one mean that are worth keeping."""
+
+TABLE_BYTES = 32_000_000
+"""Bytes of the sums of a mean up to which all of the layers that runs come by are summed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,8 @@ class Rows:
     """The rows of a task on a model, `step` to a batch.
 
     `tick`: what a plain run of so many rows calls after each layer. `parts`: what is known already.
-    `kept`: by column, of those that means run and the plan reads as they are.
+    `block`: how many rows of prompts of so many tokens are a block; None: as many as are asked for.
+    `kept`: what is known of blocks. `asked`: (rows,) bool, None for all.
     """
 
     task: TaskData
@@ -59,7 +57,9 @@ class Rows:
     step: int
     tick: Callable[[int], Callable[[], None]]
     parts: Parts | None = None
-    kept: Mapping[str, Kept] = field(default_factory=dict)
+    block: Callable[[int], int] | None = None
+    kept: Kept = field(default_factory=lambda: Kept(0))
+    asked: np.ndarray | None = None
 
     def found(self, part: Part, shape: tuple[int, int]) -> np.ndarray | None:
         """The numbers of a part that are known, or None."""
@@ -87,107 +87,122 @@ class Rows:
         ids = ids[:, : int(lengths.max())]
         return torch.from_numpy(np.ascontiguousarray(ids)), torch.from_numpy(lengths)
 
-    def run(self, embedded: Tensor, lengths: Tensor, sites: Sites, want: Want) -> PlainValues:
-        """A plain run of a batch from its values of `input`, (rows, pos, d_model)."""
-        tick, readers = self.tick(len(embedded)), [[(want, sites)]]
-        ((found,),) = plain_runs(self.adapter, [embedded], [lengths], readers, tick)
-        return found
-
     def of_column(
         self, column: str, want: Want, partners: np.ndarray | None = None
-    ) -> SourceValues:
+    ) -> PlainSource:
         """Plain runs of a column on each row, or on its `partners`, (draws, rows) row numbers."""
 
-        def inputs(sites: Sites, draw: int) -> tuple[Tensor, Tensor]:
-            rows = np.arange(sites.start, sites.stop)
-            of = None if partners is None else partners[draw][rows]
-            ids, lengths = self.ids(column, rows, of)
-            return self.adapter.embed(ids), lengths
+        def enters(here: np.ndarray, draw: int) -> BlockRun:
+            of = None if partners is None else partners[draw][here]
+            ids, lengths = self.ids(column, here, of)
+            return self.entering(ids, lengths)
 
-        known = self.kept.get(column)
-        whose = known if known is not None and known.want is want else None
-        return PlainSource(rows=self, inputs=inputs, want=want, known=whose)
+        return PlainSource(
+            rows=self, enters=enters, want=want, n_pos=self.task.reading(column).n_pos
+        )
+
+    def entering(
+        self,
+        ids: Tensor,
+        lengths: Tensor,
+        added: Callable[[], Tensor] | None = None,
+        what: str = "",
+    ) -> BlockRun:
+        """The run of a block of prompts; `added` to its embeddings is what `what` says."""
+
+        def embedded() -> Tensor:
+            found = self.adapter.embed(ids)
+            return found if added is None else found + added()
+
+        of = f"{self.kept.owner} {what} {tuple(ids.shape)} ".encode()
+        name = hashlib.blake2b(of + ids.numpy().tobytes() + lengths.numpy().tobytes()).digest()
+        return BlockRun(
+            name=name, adapter=self.adapter, embedded=embedded, lengths=lengths.numpy(),
+            tick=self.tick(len(ids)),
+        )  # fmt: skip
+
+    def blocks(self, start: int, stop: int, n_pos: int) -> Iterator[tuple[int, int]]:
+        """The blocks of prompts of so many tokens that rows `start` to `stop` lie in."""
+        if self.block is None:
+            yield start, stop
+            return
+        size = self.block(n_pos)
+        for first in range(start - start % size, stop, size):
+            yield first, min(first + size, self.task.n_rows)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Kept:
-    """What a plan reads of the plain runs of a column that a mean makes before, batch by batch.
-
-    `room`: bytes that are left for it. A batch that has none is run again.
-    """
-
-    want: Want
-    masks: MaskTable
-    room: int
-    values: dict[int, PlainValues] = field(default_factory=dict)
-
-    def read(self, source: PlainSource, sites: Sites) -> PlainValues:
-        """The values of a mean's `source` for a batch, and beside them what is kept of it."""
-        embedded, lengths = source.inputs(sites, 0)
-        readers = [(source.want, sites)]
-        if self.room > 0:
-            readers.append((self.want, Sites(self.masks, sites.start, sites.stop, sites.device)))
-        tick = source.rows.tick(len(embedded))
-        ((own, *others),) = plain_runs(source.rows.adapter, [embedded], [lengths], [readers], tick)
-        for other in others:
-            self.values[sites.start] = other
-            self.room -= sum(v.numel() * v.element_size() for v in other.values.values())
-        return own
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PlainSource:
     """The values of a source that is a plain run.
 
-    `inputs`: what enters it, (rows, pos, d_model), and lengths. `known`: runs that a mean made,
-    which are always made alone, whoever is first.
+    `enters`: the run of a block of rows, by number, in a draw; `n_pos`: tokens of the longest
+    prompt that it is of.
     """
 
     rows: Rows
-    inputs: Callable[[Sites, int], tuple[Tensor, Tensor]]
+    enters: Callable[[np.ndarray, int], BlockRun]
     want: Want
-    known: Kept | None = None
+    n_pos: int
+    _last: tuple[bytes, Block] | None = None
 
-    def __call__(self, sites: Sites, draw: int) -> PlainValues:
-        """Its values for a batch and a draw."""
+    def __call__(self, sites: Sites, draw: int, *, keep: bool = True) -> PlainValues:
+        """Its values for a batch and a draw; `keep`: whether a plan reads them."""
         if not self.want:
             return PlainValues()
-        if self.known is not None and sites.start in self.known.values:
-            return self.known.values.pop(sites.start)
-        return self.rows.run(*self.inputs(sites, draw), sites, self.want)
+        pieces: dict[Key, list[Tensor]] = {}
+        for start, stop in self.rows.blocks(sites.start, sites.stop, self.n_pos):
+            run = self.enters(np.arange(start, stop), draw)
+            block = self._block(run, self.tokens(sites.masks, run, start), keep, stop > sites.stop)
+            here = self.tokens(sites.masks, run, start, (sites.start, sites.stop))
+            for key, where in here.items():
+                if key in block.values:
+                    pieces.setdefault(key, []).append(block.at(key, where))
+        values = {key: of[0] if len(of) == 1 else torch.cat(of) for key, of in pieces.items()}
+        return PlainValues(stored={key: self.want[key] for key in values}, values=values)
+
+    def _block(self, run: BlockRun, wanted: Tokens, keep: bool, goes_on: bool) -> Block:
+        """A block; where it `goes_on` in the next batch it stays at hand."""
+        if self._last is not None and self._last[0] == run.name:
+            block = self._last[1]
+        else:
+            block = self.rows.kept.block(run, wanted, keep=keep)
+        self._last = (run.name, block) if goes_on else None
+        return block
+
+    def tokens(
+        self, masks: MaskTable, run: BlockRun, start: int, among: tuple[int, int] | None = None
+    ) -> Tokens:
+        """The tokens of a block that are wanted of each value, `among` rows first to end."""
+        n_rows, n_pos = run.real.shape
+        of_rows = np.ones(self.rows.task.n_rows, bool)
+        if self.rows.asked is not None:
+            of_rows = self.rows.asked
+        inside = of_rows[start : start + n_rows]
+        if among is not None:
+            number = np.arange(start, start + n_rows)
+            inside = inside & (number >= among[0]) & (number < among[1])
+        found: dict[int, np.ndarray] = {}
+        for mask in {*self.want.values()}:
+            where = masks.array(mask)[start : start + n_rows, :n_pos]
+            found[mask] = where if inside.all() else where & inside[:, None]
+        return {key: found[mask] for key, mask in self.want.items()}
+
+    def all_blocks(
+        self, masks: MaskTable, spans: Iterable[tuple[int, int]], draws: Iterable[int]
+    ) -> Iterator[tuple[BlockRun, Tokens]]:
+        """Each block of these rows, first to end, with what is wanted of it."""
+        starts = {span for a, b in spans for span in self.rows.blocks(a, b, self.n_pos)}
+        for start, stop in sorted(starts) if self.want else ():
+            for draw in draws:
+                run = self.enters(np.arange(start, stop), draw)
+                yield run, self.tokens(masks, run, start)
 
 
-def together(
+def of_batch(
     sources: Mapping[int, SourceValues], sites: Sites, draw: int
 ) -> dict[int, PlainValues]:
-    """The values of sources for a batch and a draw.
-
-    Plain runs through equally many layers share their matrix products. Which do follows from the
-    plan and the batch alone, as the last bits may.
-    """
-    found: dict[int, PlainValues] = {}
-    stacks: dict[tuple[int, int], list[tuple[int, PlainSource, Tensor, Tensor]]] = {}
-    for number, source in sources.items():
-        if not isinstance(source, PlainSource) or not source.want or source.known is not None:
-            found[number] = source(sites, draw)
-            continue
-        embedded, lengths = source.inputs(sites, draw)
-        key = layers_of(source.want), embedded.shape[1]
-        stacks.setdefault(key, []).append((number, source, embedded, lengths))
-    for (_, n_pos), stack in stacks.items():
-        size = max(STACKED_TOKENS // max((sites.stop - sites.start) * n_pos, 1), 1)
-        for start in range(0, len(stack), size):
-            part = stack[start : start + size]
-            rows = part[0][1].rows
-            made = plain_runs(
-                rows.adapter,
-                [embedded for _, _, embedded, _ in part],
-                [lengths for _, _, _, lengths in part],
-                [[(run.want, sites)] for _, run, _, _ in part],
-                rows.tick(len(part) * (sites.stop - sites.start)),
-            )
-            found |= {one[0]: values for one, (values,) in zip(part, made, strict=True)}
-    return {number: found[number] for number in sources}
+    """The values of sources for a batch and a draw."""
+    return {number: source(sites, draw) for number, source in sources.items()}
 
 
 def _paired(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValues:
@@ -200,15 +215,20 @@ def _resample(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceV
 
 def _noise(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValues:
     task, adapter = rows.task, rows.adapter
+    places = [resolve_positions(task, at) for at in spec.at]
 
-    def inputs(sites: Sites, draw: int) -> tuple[Tensor, Tensor]:
-        here = np.arange(sites.start, sites.stop)
+    def enters(here: np.ndarray, draw: int) -> BlockRun:
         ids, lengths = rows.ids(task.reference, here)
-        added = noise_values(task, spec, here, adapter.shape.d_model, adapter.embedding_std(), draw)
-        noise = torch.from_numpy(added).to(device=adapter.device, dtype=adapter.dtype)
-        return adapter.embed(ids) + noise, lengths
 
-    return PlainSource(rows=rows, inputs=inputs, want=want)
+        def noise() -> Tensor:
+            std = adapter.embedding_std()
+            added = noise_values(task, spec, here, adapter.shape.d_model, std, draw)
+            return torch.from_numpy(added[:, : ids.shape[1]]).to(adapter.device, adapter.dtype)
+
+        which = [(task.row_ids[row], *(at[row] for at in places)) for row in here]
+        return rows.entering(ids, lengths, noise, f"{spec!r} {draw} {which}")
+
+    return PlainSource(rows=rows, enters=enters, want=want, n_pos=task.n_pos)
 
 
 def _zero(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValues:
@@ -259,28 +279,99 @@ def mean_of(rows: Rows, spec: TreatedSpec, want: Want, plain: SourceValues) -> S
     return _constant(rows, _means(replace(rows, parts=None), -1, spec, want, plain), want)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mean:
+    """What a mean is over: `groups` (rows,) of rows, `places` (rows, pos) of tokens, -1 for none.
+
+    `given`: (rows, pos) the places of the tokens that get it; `theirs`: the rows as the runs behind
+    it have them. `sizes`: how many groups and places there are.
+    """
+
+    theirs: TaskData
+    groups: np.ndarray
+    places: np.ndarray
+    given: np.ndarray
+    sizes: tuple[int, int]
+
+    @classmethod
+    def of(cls, task: TaskData, spec: TreatedSpec) -> Mean:
+        """That of a treated value."""
+        groups, theirs = mean_groups(task, spec), task.reading(spec.column)
+        of_mean, given = _places(theirs, spec), _places(task, spec)
+        if spec.placed:  # answers behind the prompts have means, and are none of what these are of
+            prompts = np.arange(theirs.n_pos) < theirs.prompt_lengths[:, None]
+            of_mean = np.where(prompts, of_mean, -1)
+        # A place may hold no token of the prompts: in self-checks `END` stands in the answer.
+        sizes = int(groups.max()) + 1, int(max(of_mean.max(), given.max())) + 1
+        return cls(theirs=theirs, groups=groups, places=of_mean, given=given, sizes=sizes)
+
+    def name(self, rows: Rows, column: str) -> bytes:
+        """What decides the mean, of which model: which tokens go into which sum of which block."""
+        arrays = rows.task.prompts[column], self.theirs.lengths, self.groups, self.places
+        shapes = [array.shape for array in arrays]
+        found = hashlib.blake2b(f"mean {rows.kept.owner} {self.sizes} {shapes}".encode())
+        for array in arrays:
+            found.update(np.ascontiguousarray(array).tobytes())
+        return found.digest()
+
+    def wanted(self, rows: Rows, want: Want) -> list[Key]:
+        """What is averaged where some is wanted: of small means the same kinds up to that layer."""
+        kinds, last = {kind for kind, _ in want} & {"head", "attn", "mlp"}, layers_of(want)
+        every = [(kind, layer) for kind in sorted(kinds) for layer in range(last)]
+        width = sum(math.prod(PLAIN_KINDS[kind].axes(rows.adapter.shape)) for kind, _ in every)
+        small = 8 * math.prod(self.sizes) * width <= TABLE_BYTES
+        return [*dict.fromkeys([*want, *(every if small else ())])]
+
+
+def mean_runs(rows: Rows, spec: TreatedSpec, want: Want) -> Iterator[tuple[BlockRun, int]]:
+    """The blocks that a mean takes if it is not known, each with the layers it goes through."""
+    mean = Mean.of(rows.task, spec)
+    if {*want} <= {*rows.kept.tables(mean.name(rows, spec.column))}:
+        return
+    source = rows.of_column(spec.column, want)
+    for start, stop in rows.blocks(0, rows.task.n_rows, source.n_pos):
+        yield source.enters(np.arange(start, stop), 0), layers_of(want)
+
+
 def _means(
     rows: Rows, number: int, spec: TreatedSpec, want: Want, plain: SourceValues | None = None
 ) -> ConstantTable:
     """The mean of each component's output per place over the rows of a group.
 
-    A place is a token index, or what `spec.at` names. Sums are float64: of the rows of a batch in
-    their order, then of the batches in theirs.
+    A place is a token index, or what `spec.at` names. Sums are float64: of the rows of a block in
+    their order, then of the blocks in theirs.
     """
-    task, adapter = rows.task, rows.adapter
-    groups = mean_groups(task, spec)
-    theirs = task.reading(spec.column)
-    of_mean, given = _places(theirs, spec), _places(task, spec)
-    if spec.placed:  # answers behind the prompts have means, and are none of what these are of
-        prompts = np.arange(theirs.n_pos) < theirs.prompt_lengths[:, None]
-        of_mean = np.where(prompts, of_mean, -1)
+    mean = Mean.of(rows.task, spec)
     if not want:
-        return ConstantTable(tables={}, groups=groups, places=given)
-    # A place may hold no token of the prompts: in self-checks `END` stands in the answer.
-    n_groups, n_places = int(groups.max()) + 1, int(max(of_mean.max(), given.max())) + 1
-    widths = {key: PLAIN_KINDS[key[0]].axes(adapter.shape) for key in want}
+        return ConstantTable(tables={}, groups=mean.groups, places=mean.given)
+    if plain is not None or rows.block is None:
+        tables = _averaged(rows, number, spec, want, mean, plain)
+        return ConstantTable(tables=tables, groups=mean.groups, places=mean.given)
+    name = mean.name(rows, spec.column)
+    tables = rows.kept.tables(name)
+    if not {*want} <= {*tables}:
+        tables = _averaged(rows, number, spec, want, mean, None)
+        rows.kept.keep_tables(name, tables)
+    return ConstantTable(tables=tables, groups=mean.groups, places=mean.given)
+
+
+def _averaged(
+    rows: Rows,
+    number: int,
+    spec: TreatedSpec,
+    want: Want,
+    mean: Mean,
+    plain: SourceValues | None,
+) -> Tables:
+    """(groups, places, …) of each value, what no token goes into being 0."""
+    task, adapter, theirs, groups = rows.task, rows.adapter, mean.theirs, mean.groups
+    n_groups, n_places = mean.sizes
+    keys = [*want] if plain is not None else mean.wanted(rows, want)
+    widths = {key: PLAIN_KINDS[key[0]].axes(adapter.shape) for key in keys}
     sizes = [n_places * math.prod(width) for width in widths.values()]  # for each group
     step = max(rows.step * task.n_pos // max(task.n_pos, theirs.n_pos), 1)
+    if plain is None and rows.block is not None:  # what is averaged hangs on no plan
+        step = rows.block(theirs.n_pos)
     starts = range(0, task.n_rows, step)
     worth_keeping = 8 * sum(sizes) * min(n_groups * len(starts), task.n_rows) <= SUMS_BYTES
     sums = {
@@ -289,25 +380,22 @@ def _means(
     }
     counts = torch.zeros((n_groups, n_places), dtype=torch.float64)
     masks = MaskTable(theirs.valid)  # of its own: all tokens are wanted, or those of the places
-    wanted = masks.intern(of_mean >= 0)
-    plain = plain or rows.of_column(spec.column, dict.fromkeys(widths, wanted))
-    kept = rows.kept.get(spec.column) if step == rows.step else None
+    wanted = masks.intern(mean.places >= 0)
+    own = replace(rows, asked=None).of_column(spec.column, dict.fromkeys(widths, wanted))
     for start in starts:
         stop = min(start + step, task.n_rows)
         sites = Sites(masks, start, stop, adapter.device)
         here, group = np.unique(groups[start:stop], return_inverse=True)
         row = sites.rows_of(wanted)
         token = torch.from_numpy(group[row])
-        place = torch.from_numpy(of_mean[start + row, sites.positions_of(wanted)])
+        place = torch.from_numpy(mean.places[start + row, sites.positions_of(wanted)])
         part = Part("sums", number, start, stop)
         found = rows.found(part, (1, len(here) * sum(sizes))) if worth_keeping else None
         if found is None:
-            if kept is not None and isinstance(plain, PlainSource):
-                values = kept.read(plain, sites)
-            else:
-                values = plain(sites, 0)
+            values = own(sites, 0, keep=False) if plain is None else plain(sites, 0)
             each = {key: values.at(key, wanted, sites) for key in widths}
             found = _sums(each, widths, (len(here), n_places), (token, place))
+            del values, each  # before those of the next rows
             if worth_keeping:
                 rows.keep(part, found)
         where = torch.from_numpy(here)
@@ -315,19 +403,18 @@ def _means(
         pieces = np.split(found[0], np.cumsum([len(here) * size for size in sizes])[:-1])
         for (key, width), piece in zip(widths.items(), pieces, strict=True):
             sums[key][where] += torch.from_numpy(piece).reshape(len(here), n_places, *width)
-    tables = {
+    return {
         key: (total / counts.clamp(min=1).reshape(*counts.shape, *[1] * (total.dim() - 2))).to(
             adapter.dtype
         )
         for key, total in sums.items()
     }
-    return ConstantTable(tables=tables, groups=groups, places=given)
 
 
 def _places(task: TaskData, spec: TreatedSpec) -> np.ndarray:
     """(rows, pos) the place of each token, -1 for none: without places of its own its index."""
     if spec.placed:
-        return places(task, spec)
+        return named_places(task, spec)
     return np.broadcast_to(np.arange(task.n_pos), task.valid.shape)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from pathdsl.engine.run.execute import BatchExecution
 from pathdsl.engine.run.plain import Key, PlainValues
 from pathdsl.engine.run.sites import Decided, Sites
-from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues, Want, mean_of, together
+from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues, Want, mean_of, of_batch
 from pathdsl.graph.model.components import HEAD
 from pathdsl.plan.liveness import plain_reads, schedule
 from pathdsl.plan.masks import TRUE
@@ -63,7 +63,7 @@ def source_of(
 
 def values_under(rows: Rows, mean: MeanPlan, null_pair: bool) -> SourceValues:
     """The values of each batch at every token; `null_pair`: of the reference prompt."""
-    plan, rows = mean.plan, replace(rows, parts=None, kept={})
+    plan, rows = mean.plan, replace(rows, parts=None)
     wanted = plain_wants(plan)
     order = schedule(plan)
     order = replace(order, last_use=dict.fromkeys(order.last_use, inf))  # all is read at the end
@@ -75,7 +75,7 @@ def values_under(rows: Rows, mean: MeanPlan, null_pair: bool) -> SourceValues:
 
     def values(sites: Sites, draw: int) -> PlainValues:
         here = Sites(plan.masks, sites.start, sites.stop, sites.device)
-        plain = together(sources, here, draw)
+        plain = of_batch(sources, here, draw)
         execution = BatchExecution(plan, order, rows.adapter, here, plain, patterns, decided)
         execution.run()
         kept = PlainValues()
