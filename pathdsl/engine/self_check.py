@@ -270,9 +270,7 @@ def _magnitude(values: Tensor, lengths: Tensor) -> float:
     return float(torch.stack(each).max())
 
 
-def _written(
-    adapter: Adapter, ids: Tensor, lengths: Tensor
-) -> tuple[Tensor, list[float], Tensor]:
+def _written(adapter: Adapter, ids: Tensor, lengths: Tensor) -> tuple[Tensor, list[float], Tensor]:
     """A plain run from the parts: input plus every writer's own output (rows, pos, d_model), how
     far each layer's writes lie from the sums of its heads' and its neurons', and the logits."""
     total = resid = adapter.embed(ids)

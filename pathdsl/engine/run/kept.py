@@ -26,6 +26,9 @@ __all__ = ["Block", "BlockRun", "Kept", "Tokens", "block_rows", "share_of"]
 BLOCK_TOKENS = 1024
 """Tokens of a block at most, padding included."""
 
+ALL_SHARE = 0.25
+"""Of the room, what all values of the rows of a column may take to be kept, whoever wants them."""
+
 Tokens = Mapping[Key, np.ndarray]
 """Which tokens of a block are meant of each value, (rows, pos) bool."""
 
@@ -54,7 +57,7 @@ class BlockRun:
     """What makes a plain run: `name` says all that enters the model, and which model.
 
     `embedded` gives the values of `input`, (rows, pos, d_model); `lengths`: (rows,) true lengths.
-    `tick`: called after each layer.
+    `tick`: called after each layer. `share`: of the rows that belong together, which this block is.
     """
 
     name: bytes
@@ -62,6 +65,7 @@ class BlockRun:
     embedded: Callable[[], Tensor]
     lengths: np.ndarray
     tick: Callable[[], None] = lambda: None
+    share: float = 1.0
 
     @property
     def real(self) -> np.ndarray:
@@ -79,6 +83,21 @@ class BlockRun:
             self.adapter, resid, torch.from_numpy(self.lengths), flat, self.tick, first
         )
         return Block(tokens=dict(wanted), values=made)
+
+    def weight(self, wanted: Tokens) -> int:
+        """Bytes of these values."""
+        shape, size = self.adapter.shape, self.adapter.dtype.itemsize
+        return sum(
+            int(where.sum()) * size * prod(PLAIN_KINDS[kind].axes(shape))
+            for (kind, _), where in wanted.items()
+        )
+
+    def every(self, wanted: Tokens) -> Tokens:
+        """All that a run comes by on its way to these values, at every token, but hidden units."""
+        last, real = max(map(layer_behind, wanted), default=0), self.real
+        keys = [(kind, layer) for kind in ("head", "attn", "mlp") for layer in range(last)]
+        keys += [("resid", stage) for stage in range(2 * last + 1)]
+        return {**dict.fromkeys([*wanted, *keys], real)}
 
     def layers_left(self, wanted: Tokens, start: Block | None) -> int:
         """How many layers `run` would go through."""
@@ -225,20 +244,18 @@ class Kept:
     def _stays(self, run: BlockRun, have: Block | None, wanted: Tokens) -> dict[Key, np.ndarray]:
         """What of a block is kept when it is run: what is wanted and expected, if there is room.
 
-        What is wanted at most tokens is kept at all of them: the next plan may want others.
+        The next plan may want other values and other tokens: what is wanted at most tokens is kept
+        at all of them, and all values where they are small.
         """
         expected = self._expected.pop(run.name, {})
         stays = dict(wanted)
         for key, where in (have.lacks(expected) if have is not None else expected).items():
             stays[key] = where | stays[key] if key in stays else where
-        real, size = run.real, run.adapter.dtype.itemsize
-        for one in [stays, dict(wanted)]:
+        every, real = run.every(stays) if stays else {}, run.real
+        small = run.weight(every) <= ALL_SHARE * self.room * run.share
+        for one in [*([every] if small else []), stays, wanted]:
             wide = {key: real if 2 * w.sum() > real.sum() else w for key, w in one.items()}
-            each = (
-                int(where.sum()) * size * prod(PLAIN_KINDS[key[0]].axes(run.adapter.shape))
-                for key, where in wide.items()
-            )
-            if self._make_room(sum(each), run.name):
+            if self._make_room(run.weight(wide), run.name):
                 return wide
         return {}
 

@@ -160,14 +160,13 @@ class _Execution:
             asked = np.zeros(task.n_rows, bool)
             asked[[row for row in rows if row < task.n_rows]] = True
         self.kept = kept or Kept(share_of(settings.memory))
-        self.rows = Rows(
-            task, adapter, self.step, self._layer, parts, None, self.kept, asked
-        )
+        self.rows = Rows(task, adapter, self.step, self._layer, parts, None, self.kept, asked)
         if rows is None or kept is not None:
             self.rows = replace(
                 self.rows, block=lambda n_pos: block_rows(plan.shape, n_pos, settings.memory)
             )
         self.reference = self.rows.of_column(task.reference, self.wanted[REFERENCE])
+        self.runs = self._runs()
 
     def values(self) -> Values:
         """What is not known yet, computed, and all of it put together."""
@@ -225,20 +224,27 @@ class _Execution:
     def _plain(self) -> Iterator[tuple[PlainSource, range]]:
         """The sources that are plain runs, and their draws."""
         yield self.reference, range(1)
+        for made in self.runs.values():
+            yield made, range(self.plan.draws)
+
+    def _runs(self) -> dict[int, PlainSource]:
+        """Treated values that are plain runs, by source."""
+        found = {}
         for number, spec in enumerate(self.plan.treated):
             source = treated_source(number)
             if source in self.same or spec.how.constant or self.settings.null_pair:
                 continue
             made = SOURCES[spec.kind](self.rows, number, spec, self.wanted[source])
             if isinstance(made, PlainSource):
-                yield made, range(self.plan.draws)
+                found[source] = made
+        return found
 
     def _treated(self) -> dict[int, SourceValues]:
         """Where each other treated value comes from; what is constant is computed here."""
-        found = {}
+        found: dict[int, SourceValues] = {**self.runs}
         for number, spec in enumerate(self.plan.treated):
             source = treated_source(number)
-            if source in self.same:
+            if source in self.same or source in found:
                 continue
             want = self.wanted[source]
             found[source] = source_of(

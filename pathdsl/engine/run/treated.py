@@ -87,9 +87,7 @@ class Rows:
         ids = ids[:, : int(lengths.max())]
         return torch.from_numpy(np.ascontiguousarray(ids)), torch.from_numpy(lengths)
 
-    def of_column(
-        self, column: str, want: Want, partners: np.ndarray | None = None
-    ) -> PlainSource:
+    def of_column(self, column: str, want: Want, partners: np.ndarray | None = None) -> PlainSource:
         """Plain runs of a column on each row, or on its `partners`, (draws, rows) row numbers."""
 
         def enters(here: np.ndarray, draw: int) -> BlockRun:
@@ -118,7 +116,7 @@ class Rows:
         name = hashlib.blake2b(of + ids.numpy().tobytes() + lengths.numpy().tobytes()).digest()
         return BlockRun(
             name=name, adapter=self.adapter, embedded=embedded, lengths=lengths.numpy(),
-            tick=self.tick(len(ids)),
+            tick=self.tick(len(ids)), share=len(ids) / self.task.n_rows,
         )  # fmt: skip
 
     def blocks(self, start: int, stop: int, n_pos: int) -> Iterator[tuple[int, int]]:
