@@ -67,7 +67,9 @@ def values_under(rows: Rows, mean: MeanPlan, null_pair: bool) -> SourceValues:
     wanted = plain_wants(plan)
     order = schedule(plan)
     order = replace(order, last_use=dict.fromkeys(order.last_use, inf))  # all is read at the end
-    sources = {REFERENCE: rows.of_column(rows.task.reference, wanted[REFERENCE])}
+    sources: dict[int, SourceValues] = {
+        REFERENCE: rows.of_column(rows.task.reference, wanted[REFERENCE])
+    }
     for number, spec in enumerate(plan.treated):
         source = treated_source(number)
         sources[source] = source_of(rows, plan, number, spec, wanted[source], null_pair)
