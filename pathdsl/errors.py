@@ -41,20 +41,23 @@ MOST_THREADS = 1_024
 
 
 class ExitCode(IntEnum):
-    """What the process says to a script; over several files the largest of 3, 2, 1, 0 wins."""
+    """What the process says to a script; over several files the first of 3, 2, 4, 1, 0 wins."""
 
     AS_EXPECTED = 0
     NOT_AS_EXPECTED = 1
     WRONG_INPUT = 2
     MACHINE_FAILED = 3
+    LACKING = 4
     NOTHING_TO_CHECK = 5
     INTERRUPTED = 130
 
 
 def overall(codes: Iterable[ExitCode]) -> ExitCode:
-    """Over several files the largest of 3, 2, 1 and 0; 5 where no file asks for anything."""
-    counted = [code for code in codes if code <= ExitCode.MACHINE_FAILED]
-    return max(counted) if counted else ExitCode.NOTHING_TO_CHECK
+    """Over several files the first of 3, 2, 4, 1 and 0; 5 where no file asks for anything."""
+    found = {*codes}
+    order = (ExitCode.MACHINE_FAILED, ExitCode.WRONG_INPUT, ExitCode.LACKING,
+             ExitCode.NOT_AS_EXPECTED, ExitCode.AS_EXPECTED)  # fmt: skip
+    return next((code for code in order if code in found), ExitCode.NOTHING_TO_CHECK)
 
 
 class Severity(StrEnum):

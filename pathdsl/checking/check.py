@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathdsl.checking.machines import AnySession, Machines
     from pathdsl.checking.prepare import Ready
     from pathdsl.engine.data.task import Hits
+    from pathdsl.engine.planner import Planner
     from pathdsl.engine.proof import Proof
     from pathdsl.graph.resolve.resolver import Resolver
 
@@ -157,6 +158,8 @@ class _Check:
         self.faults += shared_rows(program, tasks)
         try:
             session = machines.session(ready, planner, before)
+            if options.share is not None:
+                return self._measured(ready, planner, machines, session)
             machines.meter.start("judging")
             keep = options.series.kept.take if options.series is not None else None
             judgement = judge(program, resolver, session, options.only, keep=keep)
@@ -168,7 +171,8 @@ class _Check:
         machines.meter.end()
         machines.add_null_pairs(session, ready)
         sessions = [session]
-        modes = other_modes(planner.specs, judgement, options.both_norms)
+        read = {task for claim in judgement.claims for task in claim.tasks}
+        modes = other_modes(planner.specs, read, options.both_norms)
         if modes and not machines.faults:
             other = machines.with_norms(session, modes, ready)
             second = judge(program, resolver, other, options.only)
@@ -212,6 +216,29 @@ class _Check:
             declared_claims=_declared_claims(program, resolver),
             seconds=time.monotonic() - self.started,
         )
+
+    def _measured(
+        self, ready: Ready, planner: Planner, machines: Machines, session: AnySession
+    ) -> FileOutcome:
+        """The outcome of one shard, which measures its items and judges nothing."""
+        from pathdsl.checking.norms import other_modes
+        from pathdsl.engine.several import SeveralSessions
+        from pathdsl.score.judge import measure
+
+        program, only = self.program, self.options.only
+        read = measure(program, ready.resolver, session, only)
+        if isinstance(session, SeveralSessions):
+            session.begin_all()
+        machines.add_null_pairs(session, ready)
+        modes = other_modes(planner.specs, read, self.options.both_norms)
+        if modes and not machines.faults:
+            other = machines.with_norms(session, modes, ready)
+            measure(program, ready.resolver, other, only)
+            machines.add_null_pairs(other, ready)
+        machines.meter.end()
+        if machines.faults:
+            return self._unproved(machines)
+        return self.stopped(ExitCode.AS_EXPECTED)
 
     def _choose(self, ready: Ready, machines: Machines) -> tuple[Ready, list[AnySession]]:
         """Rows by what plain runs do on them, those of whole tasks first; and what was run.

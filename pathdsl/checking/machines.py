@@ -6,7 +6,8 @@ itself on its tasks before it measures anything; what does not hold ends the che
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pathdsl.checking.proofs import Proofs
@@ -15,13 +16,15 @@ from pathdsl.engine.meter import Meter
 from pathdsl.engine.recall import Recall, Tally
 from pathdsl.engine.session import EngineSession
 from pathdsl.engine.several import SeveralSessions
+from pathdsl.engine.store.digest import processor, program_text, versions
+from pathdsl.engine.store.shared import SharedStore
 from pathdsl.lang import ast
 from pathdsl.lang.walk import walk
 
 if TYPE_CHECKING:
     from pathdsl.checking.options import CheckOptions
     from pathdsl.checking.prepare import Ready
-    from pathdsl.engine.planner import Planner
+    from pathdsl.engine.planner import Limits, Planner
     from pathdsl.engine.proof import Proof
     from pathdsl.errors import Diagnostic
     from pathdsl.score.statistics.book import Book
@@ -95,10 +98,10 @@ class Machines:
             part = planner.part(ready.tasks_of(name))
             proofs = self._of(name, ready)
             recall = self._recall(name, part)
-            of_model = proofs.of_model(part, recall)
+            of_model = proofs.of_model(self._to_prove(part, recall), recall)
             if proofs.faults:
                 raise Unproved
-            session = EngineSession(
+            session = self._session(
                 part, None, model=proofs.model, recall=recall, meter=self.meter,
                 prove=lambda plan: proofs.null_pair(plan, part),
             )  # fmt: skip
@@ -113,6 +116,32 @@ class Machines:
         models = {task: ready.model_of(task) for task in planner.tasks}
         return SeveralSessions(planner, models, begin)
 
+    @property
+    def _session(self) -> Callable[..., EngineSession]:
+        """What makes a session of one model."""
+        if self.options.store is None or not self.options.store.whole_plans:
+            if self.options.share is not None:
+                raise ValueError("a shard computes into a shared store")
+            return EngineSession
+        from pathdsl.engine.shards import SharedSession
+
+        return partial(SharedSession, share=self.options.share, every_plan=self.options.every_plan)
+
+    def _to_prove(self, planner: Planner, recall: Recall | None) -> Planner:
+        """The tasks on which the model proves itself in this process: a shard's items, and those on
+        which it has done so."""
+        share = self.options.share
+        if share is None or recall is None:
+            return planner
+        names = []
+        for task, spec in planner.specs.items():
+            known = recall.proofs(task) is not None
+            ours = share.takes((task, spec.layernorm))
+            if known or ours:
+                names.append(task)
+            share.computed += ours and not known
+        return planner.part(names)
+
     def add_null_pairs(self, session: AnySession, ready: Ready) -> None:
         """Add the null pair of every task that has a run with a treated value."""
         for name, part in parts_of(session, ready).items():
@@ -125,6 +154,8 @@ class Machines:
         for name, part in parts_of(session, ready).items():
             own = {task: mode for task, mode in modes.items() if task in part.tasks}
             made[name] = part.with_norms(own)
+            proving = self._to_prove(made[name].planner.part(own), made[name].recall)
+            own = {task: mode for task, mode in own.items() if task in proving.tasks}
             made[name].model_proofs += self.proofs[name].of_modes(own, made[name])
         if isinstance(session, EngineSession):
             return next(iter(made.values()))
@@ -150,8 +181,24 @@ class Machines:
             return None
         before = self._recalls.get(name)
         found = before.with_planner(planner) if before else None
+        if found is None and isinstance(store, SharedStore):
+            store.vet_made_by(_made_by(self.proofs[name].model, planner.limits))
         self._recalls[name] = found or Recall(store, self.proofs[name].model, planner)
         return self._recalls[name]
+
+
+def _made_by(model: LazyModel, limits: Limits) -> dict[str, str]:
+    """What decides the bits of values beside the file and the model, by a name for people."""
+    return {
+        "processor": processor(),
+        "device": model.computes,
+        "number of threads": model.facts["threads"],
+        "memory limit": str(limits.memory),
+        "limit of states": str(limits.max_states),
+        "limit of copies": str(limits.max_copies),
+        **{f"version of {name}": version for name, version in versions().items()},
+        "text of pathdsl": program_text(),
+    }
 
 
 def parts_of(session: AnySession, ready: Ready) -> Mapping[str, EngineSession]:

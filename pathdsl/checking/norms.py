@@ -8,7 +8,7 @@ does not declare. Only the declared modes decide whether a claim came out as exp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,13 +22,12 @@ __all__ = ["beside", "other_modes"]
 
 
 def other_modes(
-    specs: Mapping[str, TaskSpec], judgement: Judgement, both: bool
+    specs: Mapping[str, TaskSpec], read: Collection[str], both: bool
 ) -> Mapping[str, str]:
     """The second norm mode of each task that is judged twice, by the task's name.
 
-    Tasks that no claim of `judgement` reads are left out. `both`: also those that recompute.
+    Tasks that no claim reads are left out. `both`: also those that recompute.
     """
-    read = {task for claim in judgement.claims for task in claim.tasks}
     found = {}
     for name, spec in specs.items():
         if name not in read:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.load.source import ModelSource
     from pathdsl.engine.meter import Progress
     from pathdsl.engine.planner import Limits
+    from pathdsl.engine.shards import Share
     from pathdsl.engine.store.store import Store
     from pathdsl.score.statistics.book import Book
 
@@ -40,7 +41,9 @@ class CheckOptions:
     `store`: where values are kept between checks; None keeps nothing. `locked`: compare with the
     lock beside the file, which takes no store. `book` has what an earlier check of the file worked
     out, and `held` its model, where one goes on in the same process. `series`: what the check knows
-    of the series of revisions that it is one of. `allow_outside`: the file may
+    of the series of revisions that it is one of. `share`: measure that share of the items alone,
+    into a shared store, and judge nothing. `every_plan`: have the plans of stored values in the
+    outcome, too, for a lock. `allow_outside`: the file may
     name others outside of its own folder and of the one that pathdsl was started in.
     """
 
@@ -59,6 +62,8 @@ class CheckOptions:
     book: Book | None = None
     held: Held | None = None
     series: OneOfSeries | None = None
+    share: Share | None = None
+    every_plan: bool = False
 
     @property
     def fence(self) -> Fence | None:

@@ -29,10 +29,15 @@ from pathdsl.cli.options import (
     Only,
     Seed,
     Set,
+    ShardOf,
+    StoreFolder,
     Threads,
+    Timeout,
+    Wait,
     read_options,
 )
 from pathdsl.cli.output import view_of
+from pathdsl.cli.sharding import measure_shard, read_share, refuse
 from pathdsl.cli.training import judge_revisions
 from pathdsl.errors import ExitCode
 from pathdsl.report.formats import Settings
@@ -95,6 +100,10 @@ def check(
             "--figure", metavar="FILE", help="Also draw the series of --revisions, .svg or .html."
         ),
     ] = None,
+    store: StoreFolder = None,
+    shard: ShardOf = None,
+    wait: Wait = False,
+    timeout: Timeout = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Check again whenever a file that is read changes.")
     ] = False,
@@ -115,6 +124,18 @@ def check(
         concise=diagnostics is Diagnostics.CONCISE,
     )
     settings = Settings(view=view, allow_inconclusive=allow_inconclusive, locked=locked)
+    if store is not None:
+        refuse("--store DIR", "--no-cache" * no_cache, "--locked" * locked,
+               "--revisions" * (revisions is not None), "--watch" * watch)  # fmt: skip
+    if shard is not None:
+        share = read_share(shard, store, wait=wait, timeout=timeout)
+        refuse("--shard", "--values" * (values is not None), "--all" * everything,
+               "--allow-inconclusive" * allow_inconclusive,
+               "--format" * (style is not CheckFormat("text")))  # fmt: skip
+        assert store is not None
+        raise typer.Exit(measure_shard(files, options, share, store, quiet=quiet))
+    if wait or timeout is not None:
+        raise typer.BadParameter("`--wait` and `--timeout` are for one `--shard` of several")
     if revisions is not None:
         for name, given in (("--watch", watch), ("--values", values is not None)):
             if given:
@@ -130,7 +151,9 @@ def check(
     if watch:
         raise typer.Exit(_watched(files, options, settings, style, values, store=not no_cache))
     raise typer.Exit(
-        judge_files(files, options, settings, style.value, values=values, store=not no_cache)
+        judge_files(
+            files, options, settings, style.value, values=values, store=not no_cache, shared=store
+        )
     )
 
 

@@ -12,6 +12,7 @@ MEANINGS: dict[ExitCode, str] = {
     "`fmt --check` found something",
     ExitCode.WRONG_INPUT: "files, options or data are wrong",
     ExitCode.MACHINE_FAILED: "the machine failed: memory, weights, a self-check",
+    ExitCode.LACKING: "a shard needs values of other shards that are not there",
     ExitCode.NOTHING_TO_CHECK: "no claim and no quantity in any file",
     ExitCode.INTERRUPTED: "interrupted",
 }

@@ -27,17 +27,19 @@ def judge_files(
     *,
     values: Path | None = None,
     store: bool = True,
+    shared: Path | None = None,
 ) -> ExitCode:
     """Check files and folders and print each in a format; what the process exits with.
 
-    `values` is a file for every metric of every run; `store`: keep results, and find them.
+    `values` is a file for every metric of every run; `store`: keep results, and find them, in the
+    folder `shared` instead of the user's store where it is given.
     """
     codes: list[ExitCode] = []
     rows: list[dict[str, object]] = []
     document = document_of(style, "check", settings)
     names = files_with(files, options)
     guard = Guard()
-    with result_store(off=not store or options.locked) as opened:
+    with result_store(off=not store or options.locked, shared=shared) as opened:
         options = replace(options, store=opened)
         for name in names:
             outcome = failed(name, options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AllowInconclusive", "AllowOutside", "BothNorms", "Device", "Diagnostics", "Files", "Format",
     "Locked", "MaxCopies", "MaxStates", "Memory", "Models", "NoCache", "NoColor", "OnDevice",
-    "Only", "Quiet", "Seed", "Set", "Style", "Threads", "known_names", "read_options", "readable",
-    "size",
+    "Only", "Quiet", "Seed", "Set", "ShardOf", "StoreFolder", "Style", "Threads", "Timeout", "Wait",
+    "known_names", "read_options", "readable", "size",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -93,6 +94,32 @@ AllowOutside = Annotated[
     typer.Option(
         "--allow-outside",
         help="Files may name others outside of their own folder and of this one.",
+    ),
+]
+StoreFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        help="A folder of values that others may fill, in place of the result store.",
+    ),
+]
+ShardOf = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="K/N",
+        help="Compute every N-th item from the K-th on into --store DIR, and judge nothing.",
+    ),
+]
+Wait = Annotated[
+    bool,
+    typer.Option("--wait", help="A shard waits for values of others that a later round needs."),
+]
+Timeout = Annotated[
+    str | None,
+    typer.Option(
+        "--timeout", metavar="TIME", help="Wait so long at most while nothing comes: 90s, 20m, 2h."
     ),
 ]
 NoCache = Annotated[

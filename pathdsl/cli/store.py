@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathdsl.cli.complaints import complain
+from pathdsl.errors import ExitCode
 
 if TYPE_CHECKING:
     from pathdsl.engine.store.store import Store
@@ -17,12 +19,18 @@ _used: list[Store | None] = []  # by the verb that runs; None where it keeps not
 
 
 @contextmanager
-def result_store(*, off: bool = False) -> Iterator[Store | None]:
-    """The user's store for the files of a verb, None if `off`; says at the end what is wrong."""
+def result_store(
+    *, off: bool = False, shared: Path | None = None, who: str = "check"
+) -> Iterator[Store | None]:
+    """The user's store for the files of a verb, None if `off`; says at the end what is wrong.
+
+    `shared`: a folder that others fill as well, in which this process is called `who`; leaves with
+    3 where it cannot be written.
+    """
     from pathdsl.checking.user_store import open_store
 
     try:
-        store = None if off else open_store()
+        store = None if off else (open_store() if shared is None else _shared(shared, who))
     except ValueError as error:
         import typer
 
@@ -32,6 +40,27 @@ def result_store(*, off: bool = False) -> Iterator[Store | None]:
     if store is not None:
         store.close()
         complain(store.warnings)
+        if shared is not None:
+            _vet(store)
+
+
+def _shared(folder: Path, who: str) -> Store:
+    from pathdsl.engine.store.shared import SharedStore
+
+    store = SharedStore(folder, who)
+    _vet(store, say=True)
+    return store
+
+
+def _vet(store: Store, *, say: bool = False) -> None:
+    """Leave with 3 where a store that was asked for keeps nothing."""
+    if store.trouble is None:
+        return
+    import typer
+
+    if say:
+        complain(store.warnings)
+    raise typer.Exit(ExitCode.MACHINE_FAILED)
 
 
 def store_limit() -> int:

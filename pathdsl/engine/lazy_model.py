@@ -80,6 +80,7 @@ class LazyModel:
 
     Raises what `pathdsl.engine.load.weights.load` raises: at once without a store, else when files
     are missing, and for damaged weights when they are read. `loading` stands for that `load`.
+    `computes`: the device with what else on it decides how products are formed, with a store.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class LazyModel:
         self._facts: dict[str, str] = {}
         self._precision = ""
         self._identity = ""
+        self.computes = ""
         self._weights: Mapping[str, str] = {}
         self._config = ""
         self._forget: Callable[[], None] = lambda: None
@@ -115,6 +117,7 @@ class LazyModel:
         hashes = Hashes(store)
         self._forget = hashes.forget
         threads_at_start, device_name = _machine(source, device, store)
+        self.computes = device_name
         commit, self._weights = weight_hashes(source, hashes)
         self._config = digest(self.config)
         self._identity = digest(

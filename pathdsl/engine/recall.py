@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 
 import numpy as np
@@ -107,6 +107,7 @@ class Recall:
         if not keys:
             return Recalled()
         whole = digest("plan", list(keys.values()))
+        keys = self._kept_under(whole, keys)
         found = self.store.find(list(keys.values()))
         if len(found) < len(keys):
             # They were computed together, so some were lost. Computing all of them again gives
@@ -144,34 +145,66 @@ class Recall:
         draws = treated.draws if treated is not None else 1
         return draws, self.planner.tasks[run.task].n_rows
 
+    def _kept_under(self, whole: str, keys: Mapping[Request, str]) -> dict[Request, str]:
+        """The keys that the values of a plan lie under: in a store of whole plans its own, so that
+        a run that two plans have is found in both."""
+        if not self.store.whole_plans:
+            return dict(keys)
+        return {request: digest("in", whole, key) for request, key in keys.items()}
+
+    def plan_key(self, requests: Sequence[Request]) -> str:
+        """The key of the plan of these requests; "" where one of them has none."""
+        keys = self._keys(requests)
+        return digest("plan", list(keys.values())) if keys else ""
+
     def parts(self, plan: Plan) -> KeptParts | None:
         """What an earlier check of this plan got done before it was cut off; None without keys."""
-        keys = self._keys(values_in(plan))
-        if not keys:
-            return None
-        return KeptParts(self.store, digest("plan", list(keys.values())), plan, self._about(plan))
+        key = self.plan_key(values_in(plan))
+        return KeptParts(self.store, key, plan, self.about(plan)) if key else None
+
+    def null_pair(self, plan_key: str) -> Proof | None:
+        """The self-check of a plan whose values are not whole yet, which holds; or None."""
+        text = self.store.record(digest("null pair", plan_key))
+        return _read(text) if text is not None else None
+
+    def keep_null_pair(self, plan_key: str, proof: Proof) -> None:
+        """Store the self-check of a plan beside its parts, if it holds."""
+        if proof.holds:
+            self.store.add_record(digest("null pair", plan_key), _written(proof))
 
     def forget(self, plan: Plan) -> None:
         """Drop the parts of a plan that did not prove itself."""
-        keys = self._keys(values_in(plan))
-        if keys:
-            self.store.forget(digest("plan", list(keys.values())))
+        if key := self.plan_key(values_in(plan)):
+            self.store.forget(key)
 
-    def _about(self, plan: Plan) -> About:
+    def about(self, plan: Plan) -> About:
+        """What people are told of a plan."""
         return About(model=self.model.source.written, task=plan.task, runs=len(plan.outputs))
 
-    def keep(self, plan: Plan, computed: Mapping[Request, np.ndarray], proof: Proof | None) -> None:
-        """Store the values of one executed plan with its proof, which holds or was not needed."""
-        self._counts["computed"] += len(computed)
+    def keep(
+        self,
+        plan: Plan,
+        computed: Mapping[Request, np.ndarray],
+        proof: Proof | None,
+        *,
+        stored: bool = False,
+    ) -> None:
+        """Store the values of one executed plan with its proof, which holds or was not needed.
+
+        `stored`: they were put together of parts, all of which were there.
+        """
+        self._counts["stored" if stored else "computed"] += len(computed)
         keys = self._keys(values_in(plan))
         if not keys:
             return
+        whole = digest("plan", list(keys.values()))
+        keys = self._kept_under(whole, keys)
         self.store.add(
             {key: computed[request] for request, key in keys.items()},
-            plan=digest("plan", list(keys.values())),
+            plan=whole,
             proof=_written(proof) if proof is not None else "",
             about=replace(
-                self._about(plan),
+                self.about(plan),
                 labels={
                     key: f"{run.label or run.kind}: {_label(measure)}"
                     for (run, measure), key in keys.items()
@@ -288,6 +321,10 @@ class KeptParts:
     def key(self, part: Part) -> str:
         """What a part is found by."""
         return digest("part", self.plan_key, tuple(part))
+
+    def ahead(self, parts: Sequence[Part]) -> Iterable[Part]:
+        """Parts of sums that are looked after before they are added up, in this order."""
+        return ()
 
     def found(self, part: Part, shape: tuple[int, int]) -> np.ndarray | None:
         """The numbers of a part, or None."""

@@ -102,19 +102,20 @@ class EngineSession:
             for name, spec in self.planner.specs.items()
         }
         planner = replace(self.planner, specs=specs)
-        other = EngineSession(
-            planner,
-            self._adapter,
-            model=self.model,
-            recall=self.recall.with_planner(planner) if self.recall is not None else None,
-            prove=self.prove,
-            meter=self.meter,
-        )
+        recall = self.recall.with_planner(planner) if self.recall is not None else None
+        other = self._beside(planner, recall)
         other.model_proofs = list(self.model_proofs)
         other.book = self.book
         other._values = {key: v for key, v in self._values.items() if key[0].task not in modes}
         other.scores.update(self.scores, but=modes)
         return other
+
+    def _beside(self, planner: Planner, recall: Recall | None) -> EngineSession:
+        """A session of the same kind for another planner, which knows nothing yet."""
+        return EngineSession(
+            planner, self._adapter, model=self.model, recall=recall, prove=self.prove,
+            meter=self.meter,
+        )  # fmt: skip
 
     def take_over(self, before: EngineSession) -> None:
         """What an earlier session ran on tasks that are the same in this one, as if it had here."""

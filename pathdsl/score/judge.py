@@ -59,7 +59,7 @@ from pathdsl.score.statistics.intervals import Bootstrap
 from pathdsl.score.unchanged import unchanged_prompts
 from pathdsl.score.vacuous import About, about, cannot_fail, members_note
 
-__all__ = ["CONFIDENCE", "judge"]
+__all__ = ["CONFIDENCE", "judge", "measure"]
 
 CONFIDENCE = 0.95
 NAMED = 3
@@ -97,30 +97,10 @@ def judge(
     Raises LanguageError (PD420 to PD434) for what has no meaning on this model and these rows.
     `algebra` is what path sets are combined with.
     """
-    lowering = Lowering(program, resolver, session, algebra)
-    lets = [
-        _Instance(decl=d, member=one)
-        for d in program.lets.values()
-        for one in asked_instances(d, program, resolver, only)
-    ]
-    claims = [
-        _Instance(decl=d, member=one)
-        for d in program.claims
-        for one in asked_instances(d, program, resolver, only)
-    ]
-    steps: dict[Side, Steps] = {}
-    for i, let in enumerate(lets):
-        assert isinstance(let.decl, ast.LetDecl)
-        expression = let.member.of(let.decl.expression)
-        steps["let", i, ""] = lowering.scalar(expression, let.member.bindings)
-    for i, claim in enumerate(claims):
-        for name, expression in zip(
-            ("left", "right", "within"), sides_of(claim.decl), strict=False
-        ):
-            expression = claim.member.of(expression)
-            steps["claim", i, name] = lowering.scalar(expression, claim.member.bindings)
+    asked = _Asked(program, resolver, session, only, algebra)
+    lowering, lets, claims = asked.lowering, asked.lets, asked.claims
     beside = Beside(algebra)
-    found = drive(steps, session, beside)
+    found = asked.measured(beside)
 
     undefined: list[_Silent] = []
     silent: list[_Silent] = []
@@ -190,6 +170,61 @@ def judge(
         diagnostics=tuple(diagnostics),
         curves=curve_results(curves, named, bootstrap, CONFIDENCE) if curves else (),
     )
+
+
+def measure(
+    program: Program,
+    resolver: Resolver,
+    session: Session,
+    only: str | None = None,
+    algebra: PathAlgebra = pathset,
+) -> frozenset[str]:
+    """Measure all that `judge` would ask for, and judge nothing; the tasks that claims read."""
+    asked = _Asked(program, resolver, session, only, algebra)
+    found = asked.measured(Beside(algebra))
+    sides = [node for (kind, _, _), node in found.items() if kind == "claim"]
+    return frozenset(task for node in sides for task in design_of(node, session.tasks).keys)
+
+
+class _Asked:
+    """The lets and claims that are asked for, lowered, and what they come to."""
+
+    def __init__(
+        self,
+        program: Program,
+        resolver: Resolver,
+        session: Session,
+        only: str | None,
+        algebra: PathAlgebra,
+    ) -> None:
+        self.session = session
+        self.lowering = lowering = Lowering(program, resolver, session, algebra)
+        self.lets = [
+            _Instance(decl=d, member=one)
+            for d in program.lets.values()
+            for one in asked_instances(d, program, resolver, only)
+        ]
+        self.claims = [
+            _Instance(decl=d, member=one)
+            for d in program.claims
+            for one in asked_instances(d, program, resolver, only)
+        ]
+        self._steps: dict[Side, Steps] = {}
+        for i, let in enumerate(self.lets):
+            assert isinstance(let.decl, ast.LetDecl)
+            expression = let.member.of(let.decl.expression)
+            self._steps["let", i, ""] = lowering.scalar(expression, let.member.bindings)
+        for i, claim in enumerate(self.claims):
+            for name, expression in zip(
+                ("left", "right", "within"), sides_of(claim.decl), strict=False
+            ):
+                expression = claim.member.of(expression)
+                scalar = lowering.scalar(expression, claim.member.bindings)
+                self._steps["claim", i, name] = scalar
+
+    def measured(self, beside: Beside) -> dict[Side, Scalar]:
+        """Each side of each of them, measured round by round."""
+        return drive(self._steps, self.session, beside)
 
 
 def _over_many(program: Program, node: ast.Node) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -108,6 +108,9 @@ class Known:
         self.parts = dict(parts)
         self.asked: list[Part] = []
         self.new: dict[Part, np.ndarray] = {}
+
+    def ahead(self, parts: Sequence[Part]) -> Sequence[Part]:
+        return parts[::-1]  # sums are added up in their own order whichever is looked for first
 
     def found(self, part: Part, shape: tuple[int, int]) -> np.ndarray | None:
         self.asked.append(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -25,6 +26,9 @@ class Part(NamedTuple):
 
 class Parts(Protocol):
     """Parts of one plan that are known, and where the others go."""
+
+    def ahead(self, parts: Sequence[Part]) -> Iterable[Part]:
+        """Parts of sums that are looked after before they are added up, in this order."""
 
     def found(self, part: Part, shape: tuple[int, int]) -> np.ndarray | None:
         """The numbers of a part of that shape, float64, or None."""

@@ -8,7 +8,7 @@ before it, beside it or elsewhere: parts that are known already (`Parts`) are no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,12 +49,14 @@ Values = dict[tuple[int, Measure], np.ndarray]
 class Settings:
     """How to execute: bytes that values of one batch may take; null: treated := reference.
 
-    `rows`: those to run by number, ascending; None: all.
+    `rows`: those to run by number, ascending; None: all. `blocks`: the batches to run by number,
+    whose parts are handed over; rows of others are nan. None: all.
     """
 
     memory: int = DEFAULT_MEMORY
     null_pair: bool = False
     rows: Sequence[int] | None = None
+    blocks: Collection[int] | None = None
 
 
 def rows_per_batch(plan: Plan, itemsize: int, memory: int, device: str = "cpu") -> int:
@@ -136,9 +138,12 @@ class _Execution:
         plan, names = self.plan, values_of(self.plan)
         n_rows, rows = self.task.n_rows, self.settings.rows
         asked = range(n_rows) if rows is None else [row for row in rows if row < n_rows]
-        whole = np.empty((len(names), plan.draws, n_rows))
+        whole = np.full((len(names), plan.draws, n_rows), np.nan)
+        blocks = self.settings.blocks
         todo: list[tuple[int, int, list[int]]] = []
-        for start, stop in stretches(asked, self.step):
+        for number, (start, stop) in enumerate(stretches(asked, self.step)):
+            if blocks is not None and number not in blocks:
+                continue
             missing = []
             for draw in range(plan.draws):
                 part = Part("values", draw, start, stop)

@@ -7,7 +7,7 @@ for each batch and draw. What holds for all batches (means, the rows drawn) is c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -64,6 +64,10 @@ class Rows:
     def found(self, part: Part, shape: tuple[int, int]) -> np.ndarray | None:
         """The numbers of a part that are known, or None."""
         return self.parts.found(part, shape) if self.parts is not None else None
+
+    def ahead(self, parts: Sequence[Part]) -> Iterable[Part]:
+        """Those of a mean's parts that are looked after first, in this order."""
+        return self.parts.ahead(parts) if self.parts is not None else ()
 
     def keep(self, part: Part, numbers: np.ndarray) -> None:
         """Hand over the numbers of a part that was computed."""
@@ -292,7 +296,9 @@ def _means(
     wanted = masks.intern(of_mean >= 0)
     plain = plain or rows.of_column(spec.column, dict.fromkeys(widths, wanted))
     kept = rows.kept.get(spec.column) if step == rows.step else None
-    for start in starts:
+
+    def summed(start: int) -> tuple[np.ndarray, np.ndarray, Tensor, Tensor]:
+        """The groups of a batch, its sums, and the group and place of each of its tokens."""
         stop = min(start + step, task.n_rows)
         sites = Sites(masks, start, stop, adapter.device)
         here, group = np.unique(groups[start:stop], return_inverse=True)
@@ -310,9 +316,16 @@ def _means(
             found = _sums(each, widths, (len(here), n_places), (token, place))
             if worth_keeping:
                 rows.keep(part, found)
+        return here, found[0], token, place
+
+    batches = [Part("sums", number, start, min(start + step, task.n_rows)) for start in starts]
+    early = {part.start: summed(part.start)
+             for part in (rows.ahead(batches) if worth_keeping else ())}  # fmt: skip
+    for start in starts:
+        here, found, token, place = early.pop(start, None) or summed(start)
         where = torch.from_numpy(here)
         counts.index_put_((where[token], place), torch.ones(len(token), dtype=torch.float64), True)
-        pieces = np.split(found[0], np.cumsum([len(here) * size for size in sizes])[:-1])
+        pieces = np.split(found, np.cumsum([len(here) * size for size in sizes])[:-1])
         for (key, width), piece in zip(widths.items(), pieces, strict=True):
             sums[key][where] += torch.from_numpy(piece).reshape(len(here), n_places, *width)
     tables = {

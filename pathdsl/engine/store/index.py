@@ -19,7 +19,17 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-__all__ = ["BLOB_COLUMNS", "FAULTS", "INDEX", "SCHEMA", "BlobRow", "connect", "read_only", "seal"]
+__all__ = [
+    "BLOB_COLUMNS",
+    "FAULTS",
+    "INDEX",
+    "SCHEMA",
+    "BlobRow",
+    "connect",
+    "in_memory",
+    "read_only",
+    "seal",
+]
 
 SCHEMA = 2
 INDEX = "results.sqlite"
@@ -71,6 +81,14 @@ def connect(folder: Path) -> sqlite3.Connection:
     except BaseException:
         index.close()
         raise
+    return index
+
+
+def in_memory() -> sqlite3.Connection:
+    """An empty index that goes with the process."""
+    index = sqlite3.connect(":memory:", isolation_level=None)
+    _set_up(index)
+    _make(index)
     return index
 
 

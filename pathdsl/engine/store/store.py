@@ -46,13 +46,22 @@ from pathdsl.whole import write_whole
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["DEFAULT_BYTES", "INDEX", "About", "Found", "Store", "Underway", "default_folder"]
+__all__ = [
+    "DEFAULT_BYTES",
+    "INDEX",
+    "About",
+    "Found",
+    "Seen",
+    "Store",
+    "Underway",
+    "default_folder",
+]
 
 _AT_ONCE = 500  # keys in one question; SQLite bounds the number of parameters
 
 
 @dataclass(slots=True, kw_only=True)
-class _Seen:
+class Seen:
     """What a search met: blobs by how they are, and keys whose blob does not hold them."""
 
     used: list[str] = field(default_factory=list)
@@ -64,9 +73,12 @@ class _Seen:
 class Store(OpenStore):
     """A folder of values, open for one process.
 
-    `max_bytes` bounds what `add` leaves behind. `kept` counts the values that were added;
+    `max_bytes` bounds what `add` leaves behind. `whole_plans`: values are found only together with
+    all that their plan computed. `kept` counts the values that were added;
     `under_way` says how much of the plan that is executed now is kept.
     """
+
+    whole_plans = False
 
     def __init__(self, folder: Path, max_bytes: int = DEFAULT_BYTES) -> None:
         super().__init__(folder)
@@ -80,15 +92,15 @@ class Store(OpenStore):
 
     def find(self, keys: Sequence[str]) -> dict[str, Found]:
         """The values that are there, by key, each verified."""
-        seen = _Seen()
+        seen = Seen()
         none: dict[str, Found] = {}
         found = self.reading(lambda: self._find(keys, seen), none)
         self.damaged += len(seen.damaged) + len(seen.astray)
-        if seen != _Seen():
+        if seen != Seen():
             self.writing(lambda: self._settle(seen))
         return found
 
-    def _find(self, keys: Sequence[str], seen: _Seen) -> dict[str, Found]:
+    def _find(self, keys: Sequence[str], seen: Seen) -> dict[str, Found]:
         rows: dict[str, tuple[BlobRow, str]] = {}
         where: dict[str, str] = {}
         for start in range(0, len(keys), _AT_ONCE):
@@ -132,7 +144,7 @@ class Store(OpenStore):
             return {}
         return tensors(data, name)
 
-    def _settle(self, seen: _Seen) -> None:
+    def _settle(self, seen: Seen) -> None:
         """Note what was used and drop what was not there."""
         now = time.time()
         with self.transaction() as index:
@@ -177,9 +189,26 @@ class Store(OpenStore):
         path = self.path_of(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, data)
-        labels = about.labels or {}
-        now = time.time()
+        given = about.labels or {}
+        labels = {key: given.get(key, "") for key in values}
         row = (name, len(data), plan, proof, about.model, about.task, about.runs, int(part))
+        self._keep(row, labels, part)
+
+    def _keep(self, row: BlobRow, labels: Mapping[str, str], part: bool) -> None:
+        """Enter a blob that lies in the folder; the parts of its plan go when it is whole."""
+        gone = self._enter(row, labels, without_parts=not part)
+        for blob in gone:
+            if BLOB.fullmatch(f"{blob}.safetensors"):
+                self.path_of(blob).unlink(missing_ok=True)
+        if self.total_bytes() > self.max_bytes:
+            prune(self, max_bytes=self.max_bytes)
+
+    def _enter(
+        self, row: BlobRow, labels: Mapping[str, str], *, without_parts: bool = False
+    ) -> list[str]:
+        """Enter a blob with its keys in the index; the blobs of parts that went for it."""
+        name, plan, now = row[0], row[2], time.time()
+        gone: list[str] = []
         with self.transaction() as index:
             index.execute(
                 f"INSERT INTO blobs ({BLOB_COLUMNS}, seal, created, used) "
@@ -189,7 +218,7 @@ class Store(OpenStore):
             )
             index.executemany(
                 "INSERT OR IGNORE INTO entries VALUES (?, ?, ?)",
-                [(key, name, labels.get(key, "")) for key in values],
+                [(key, name, label) for key, label in labels.items()],
             )
             # Another process may have been faster with every single one.
             index.execute(
@@ -197,16 +226,11 @@ class Store(OpenStore):
                 "AND NOT EXISTS (SELECT 1 FROM entries WHERE blob = blobs.name)",
                 (name,),
             )
-            gone = []
-            if not part:
+            if without_parts:
                 parts = "FROM blobs WHERE plan = ? AND unfinished = 1"
                 gone = [blob for (blob,) in index.execute(f"SELECT name {parts}", (plan,))]
                 index.execute(f"DELETE {parts}", (plan,))
-        for blob in gone:
-            if BLOB.fullmatch(f"{blob}.safetensors"):
-                self.path_of(blob).unlink(missing_ok=True)
-        if self.total_bytes() > self.max_bytes:
-            prune(self, max_bytes=self.max_bytes)
+        return gone
 
     def parts_of(self, plan: str) -> dict[str, np.ndarray]:
         """The parts of an unfinished plan's values, by key, each verified."""

@@ -8,7 +8,8 @@ from pathdsl.lang.rules.pd6_locks import LOCK_PAGES
 from pathdsl.lang.rules.pd6_models import MODEL_PAGES
 from pathdsl.lang.rules.pd6_places import PLACE_PAGES
 from pathdsl.lang.rules.pd6_proofs import PROOF_PAGES
+from pathdsl.lang.rules.pd6_shards import SHARD_PAGES
 
 PAGES: tuple[Page, ...] = (
-    *MODEL_PAGES, *PROOF_PAGES, *LOCK_PAGES, *PLACE_PAGES, *CHECKPOINT_PAGES
+    *MODEL_PAGES, *PROOF_PAGES, *SHARD_PAGES, *LOCK_PAGES, *PLACE_PAGES, *CHECKPOINT_PAGES
 )  # fmt: skip
