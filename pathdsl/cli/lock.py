@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -24,6 +25,7 @@ from pathdsl.cli.options import (
     Quiet,
     Seed,
     Set,
+    StoreFolder,
     Style,
     Threads,
     read_options,
@@ -54,11 +56,15 @@ def lock(
     max_copies: MaxCopies = None,
     threads: Threads = None,
     allow_inconclusive: AllowInconclusive = False,
+    store: StoreFolder = None,
     quiet: Quiet = False,
     allow_outside: AllowOutside = False,
     no_color: NoColor = False,
 ) -> None:
     """Check files, computing everything, and write FILE.lock beside each.
+
+    With --store DIR what shards have computed is taken from there: values of whole plans, which
+    have the bits that computing everything here would give.
 
     A lock holds what decides the numbers (hashes of the file, rows, weights and tokenizer, seeds,
     versions) and the numbers. Every verdict is written as it came out; a file with faults, or one
@@ -78,7 +84,8 @@ def lock(
     codes: list[ExitCode] = []
     objects: list[dict[str, Any]] = []
     guard = Guard()
-    with result_store(off=True):
+    with result_store(off=store is None, shared=store) as opened:
+        options = replace(options, store=opened, every_plan=opened is not None)
         for name in names:
             outcome = failed(name, options)
             with guard.of(name):

@@ -22,7 +22,13 @@ from pathdsl.engine.load.hashes import Hashes
 from pathdsl.engine.load.machine import machine_of, set_threads, settle, threads_now
 from pathdsl.engine.load.source import ModelSource, config_of
 from pathdsl.engine.load.versions import version_warning
-from pathdsl.engine.load.weights import LoadedModel, load, weight_hashes
+from pathdsl.engine.load.weights import (
+    LoadedModel,
+    load,
+    load_tokenizer,
+    tokenizer_hash,
+    weight_hashes,
+)
 from pathdsl.engine.meter import Meter
 from pathdsl.engine.planner import Limits
 from pathdsl.engine.rounding import ROUNDING, precision_of
@@ -167,6 +173,12 @@ class LazyModel:
     def facts(self) -> Mapping[str, str]:
         """Text by name, as `LoadedModel.facts`; without the tokenizer's hash before loading."""
         return self._facts
+
+    def tokenizer_hash(self) -> str:
+        """The sha256 of the tokenizer's files, which are read where the model was not loaded."""
+        if "tokenizer" not in self._facts:
+            self._facts["tokenizer"] = tokenizer_hash(load_tokenizer(self.source))
+        return self._facts["tokenizer"]
 
     @property
     def weights(self) -> Mapping[str, str]:

@@ -76,3 +76,22 @@ def test_a_folder_that_cannot_be_used_ends_the_check(home: Path) -> None:
     (home / "s").write_text("a file")
     done = pathdsl("check", "x.circuit", "--store", "s", cwd=home)
     assert done.returncode == 3 and "PD640" in done.stderr and not done.stdout
+
+
+def test_a_lock_of_what_shards_computed_is_that_of_one_machine(home: Path) -> None:
+    options = ("-q", *LIMITS)
+    code = pathdsl("lock", "search.circuit", *options, cwd=home).returncode
+    alone = (home / "search.circuit.lock").read_bytes()
+    for number in (2, 1, 2, 1, 2, 1):
+        pathdsl("check", "search.circuit", "--shard", f"{number}/2", "--store", "s", *options,
+                cwd=home)  # fmt: skip
+    for _ in range(2):  # from parts, and from whole plans
+        (home / "search.circuit.lock").unlink()
+        done = pathdsl("lock", "search.circuit", "--store", "s", *options, cwd=home)
+        assert done.returncode == code, done.stderr
+        assert (home / "search.circuit.lock").read_bytes() == alone
+        assert pathdsl("check", "search.circuit", "--store", "s", *options, cwd=home).stdout
+    other = ("--memory", "500kB", "--threads", "2")
+    refused = pathdsl("lock", "search.circuit", "--store", "s", *other, cwd=home)
+    assert refused.returncode == 3 and "PD642" in refused.stderr and "threads" in refused.stderr
+    assert (home / "search.circuit.lock").read_bytes() == alone

@@ -66,14 +66,15 @@ def tolerance_of(rounding: float) -> dict[str, float]:
 def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
     """The lock of a file that was judged; `options` are those that it was judged with.
 
-    Raises ValueError where there is no judgement, or where values came from a store.
+    Raises ValueError where there is no judgement, or where values came from a store that does not
+    hold whole plans (`every_plan` of the options), as computing everything would make them.
     """
     program, judgement, model = outcome.program, outcome.judgement, outcome.model
     others = list(outcome.models.items())[1:]
     if program is None or judgement is None or model is None or outcome.session is None:
         raise ValueError(f"`{outcome.path}` was not judged")
-    if outcome.tally is not None:
-        raise ValueError("a lock is made of computed values, not of stored ones")
+    if outcome.tally is not None and (outcome.tally.beside_others or not options.every_plan):
+        raise ValueError("a lock is made of the values of whole plans, not of any stored ones")
     facts, specs = model.facts, outcome.session.planner.specs
     return {
         "lock_version": LOCK_VERSION,
@@ -119,7 +120,7 @@ def _model(model: LazyModel) -> Lock:
     return {
         "config": _config_hash(model.config),
         "dtype": model.facts["dtype"],
-        "tokenizer": model.facts["tokenizer"],
+        "tokenizer": model.tokenizer_hash(),
         "weights": dict(model.weights),
     }
 
