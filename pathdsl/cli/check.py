@@ -12,6 +12,7 @@ from pathdsl.checking.options import CheckOptions
 from pathdsl.cli.formats import CheckFormat
 from pathdsl.cli.judging import judge_files
 from pathdsl.cli.options import (
+    Address,
     AllowInconclusive,
     AllowOutside,
     BothNorms,
@@ -25,11 +26,14 @@ from pathdsl.cli.options import (
     Models,
     NoCache,
     NoColor,
+    OfSlurm,
     OnDevice,
     Only,
+    RunsOn,
     Seed,
     Set,
     ShardOf,
+    Shards,
     StoreFolder,
     Threads,
     Timeout,
@@ -37,6 +41,7 @@ from pathdsl.cli.options import (
     read_options,
 )
 from pathdsl.cli.output import view_of
+from pathdsl.cli.running import run_on, vet_on, words_of
 from pathdsl.cli.sharding import measure_shard, read_share, refuse
 from pathdsl.cli.training import judge_revisions
 from pathdsl.errors import ExitCode
@@ -104,6 +109,10 @@ def check(
     shard: ShardOf = None,
     wait: Wait = False,
     timeout: Timeout = None,
+    on: RunsOn = None,
+    shards: Shards = None,
+    address: Address = None,
+    slurm: OfSlurm = [],
     watch: Annotated[
         bool, typer.Option("--watch", help="Check again whenever a file that is read changes.")
     ] = False,
@@ -124,16 +133,33 @@ def check(
         concise=diagnostics is Diagnostics.CONCISE,
     )
     settings = Settings(view=view, allow_inconclusive=allow_inconclusive, locked=locked)
+    vet_on(on, shards=shards, address=address, slurm=slurm)
     if store is not None:
         refuse("--store DIR", "--no-cache" * no_cache, "--locked" * locked,
                "--revisions" * (revisions is not None), "--watch" * watch)  # fmt: skip
     if shard is not None:
         share = read_share(shard, store, wait=wait, timeout=timeout)
-        refuse("--shard", "--values" * (values is not None), "--all" * everything,
+        refuse("--shard", "--on" * (on is not None), "--values" * (values is not None),
+               "--all" * everything,
                "--allow-inconclusive" * allow_inconclusive,
                "--format" * (style is not CheckFormat("text")))  # fmt: skip
         assert store is not None
         raise typer.Exit(measure_shard(files, options, share, store, quiet=quiet))
+    if on is not None:
+        words = words_of(
+            files, sets=sets, seed=seed, only=only, device=device.value, models=models,
+            memory=memory, max_states=max_states, max_copies=max_copies, threads=threads,
+            store=store, flags=("--both-norms" * both_norms, "--allow-outside" * allow_outside),
+        )  # fmt: skip
+        more = words_of(
+            [], format=style.value, values=values, diagnostics=diagnostics.value,
+            flags=("--all" * everything, "--allow-inconclusive" * allow_inconclusive,
+                   "--quiet" * quiet, "--no-color" * no_color),
+        )  # fmt: skip
+        raise typer.Exit(
+            run_on(on, words, more, store, shards, threads, address=address, slurm=slurm,
+                   quiet=quiet)
+        )  # fmt: skip
     if wait or timeout is not None:
         raise typer.BadParameter("`--wait` and `--timeout` are for one `--shard` of several")
     if revisions is not None:

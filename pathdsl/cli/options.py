@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from pathdsl.engine.planner import Limits
 
 __all__ = [
-    "AllowInconclusive", "AllowOutside", "BothNorms", "Device", "Diagnostics", "Files", "Format",
-    "Locked", "MaxCopies", "MaxStates", "Memory", "Models", "NoCache", "NoColor", "OnDevice",
-    "Only", "Quiet", "Seed", "Set", "ShardOf", "StoreFolder", "Style", "Threads", "Timeout", "Wait",
-    "known_names", "read_options", "readable", "size",
+    "Address", "AllowInconclusive", "AllowOutside", "BothNorms", "Device", "Diagnostics", "Files",
+    "Format", "Locked", "MaxCopies", "MaxStates", "Memory", "Models", "NoCache", "NoColor",
+    "OfSlurm", "On", "OnDevice", "Only", "Quiet", "RunsOn", "Seed", "Set", "ShardOf", "Shards",
+    "StoreFolder", "Style", "Threads", "Timeout", "Wait", "known_names", "read_options",
+    "readable", "size",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -94,6 +95,36 @@ AllowOutside = Annotated[
     typer.Option(
         "--allow-outside",
         help="Files may name others outside of their own folder and of this one.",
+    ),
+]
+
+
+class On(StrEnum):
+    """What runs the shards of a check."""
+
+    LOCAL = "local"
+    RAY = "ray"
+    SLURM = "slurm"
+
+
+RunsOn = Annotated[
+    On | None,
+    typer.Option(
+        "--on", help="Run all --shards N here, by Ray or by Slurm, then the check, into --store."
+    ),
+]
+Shards = Annotated[
+    int | None,
+    typer.Option("--shards", metavar="N", min=1, max=10_000, help="How many shards --on runs."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST", help="The cluster of --on ray; without it: here."),
+]
+OfSlurm = Annotated[
+    list[str],
+    typer.Option(
+        "--slurm", metavar="NAME=VALUE", help="What --on slurm tells sbatch, as in partition=gpu."
     ),
 ]
 StoreFolder = Annotated[

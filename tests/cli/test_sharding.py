@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest import mock
 
+import numpy as np
 import pytest
 
+from pathdsl.cli import coordinating
+from pathdsl.cli.coordinating import coordinate
+from pathdsl.cli.doors import LOST, Done, Job, Local, Ray, Slurm
+from pathdsl.engine.store.folder import About
+from pathdsl.engine.store.shared import SharedStore, Work
 from tests.checking.test_shards import SEARCH, text
 from tests.cli.run import pathdsl
 
@@ -95,3 +106,170 @@ def test_a_lock_of_what_shards_computed_is_that_of_one_machine(home: Path) -> No
     refused = pathdsl("lock", "search.circuit", "--store", "s", *other, cwd=home)
     assert refused.returncode == 3 and "PD642" in refused.stderr and "threads" in refused.stderr
     assert (home / "search.circuit.lock").read_bytes() == alone
+
+
+# -------------------------------------------------------------------------------------------------
+# Doors
+# -------------------------------------------------------------------------------------------------
+
+
+class Here:
+    """A door that runs commands in this process, one after another; `ends` says how some end."""
+
+    def __init__(self, home: Path, ends: dict[str, list[int]]) -> None:
+        self.home, self.ends = home, ends
+        self.started: list[str] = []
+        self.cancelled = 0
+
+    def start(self, command: Sequence[str]) -> Job:
+        words = list(command)[3:]
+        shard = words[words.index("--shard") + 1] if "--shard" in words else "check"
+        self.started.append(shard)
+        if self.ends.get(shard):
+            return Over(self, Done(self.ends[shard].pop(0), "", f"{shard} failed\n"))
+        found = pathdsl(*words, cwd=self.home)
+        return Over(self, Done(found.returncode, found.stdout, found.stderr))
+
+    def close(self) -> None:
+        self.started.append("closed")
+
+
+class Over:
+    def __init__(self, door: Here, end: Done) -> None:
+        self.door, self.end = door, end
+
+    def done(self) -> Done:
+        return self.end
+
+    def cancel(self) -> None:
+        self.door.cancelled += 1
+
+
+@pytest.fixture
+def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, Here]]:
+    monkeypatch.setattr(coordinating, "LOOK", 0.0)
+    words = ["--store", "s", *LIMITS, "x.circuit"]
+
+    def made(ends: dict[str, list[int]]) -> tuple[int, Here]:
+        door = Here(home, ends)
+        with contextlib.chdir(home):
+            return coordinate(words, ["--format", "json"], Path("s"), 2, door, quiet=True), door
+
+    return made
+
+
+def test_a_shard_that_dies_is_started_again(
+    run: Callable[..., tuple[int, Here]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, door = run({"2/2": [LOST, -9], "1/2": [4] * 5, "check": [LOST]})
+    told = capsys.readouterr()
+    assert code == 0 and door.started.count("2/2") == 3 and door.started.count("1/2") == 6
+    assert door.started[-3:] == ["check", "check", "closed"] and not door.cancelled
+    assert json.loads(told.out)["files"][0]["store"]["computed"] == 0
+    assert "shard 2/2 ended with -9 and is started again" in told.err
+
+
+def test_a_shard_that_fails_for_good_ends_all(
+    run: Callable[..., tuple[int, Here]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, door = run({"2/2": [3] * 9, "1/2": [4] * 9})
+    told = capsys.readouterr()
+    assert code == 3 and door.started.count("2/2") == 3 and "check" not in door.started
+    assert door.cancelled == 1 and "2/2 failed\nshard 2/2 failed 3 times" in told.err
+    code, door = run({"1/2": [2]})
+    assert code == 2 and door.started == ["1/2", "2/2", "closed"]
+
+
+def test_the_whole_is_what_progress_counts(tmp_path: Path) -> None:
+    work = Work(plan="p", label="", step=2, n_rows=8, draws=1, values=1, macs=80, itemsize=4,
+                treats=False)  # fmt: skip
+    with SharedStore(tmp_path, "1-of-2") as store:
+        store.announce(work)
+        assert coordinating._progress(store, set()) == (0, 80)
+        about = About(labels={"a": "values of rows 0 to 2", "b": "sums of rows 0 to 2"})
+        values = {key: np.zeros((1, 2)) for key in "ab"}
+        store.add(values, plan="p", proof="", about=about, unfinished=True)
+        assert coordinating._progress(store, set()) == (20, 80)
+        assert coordinating._progress(store, store.announced["p"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--on", "local"], "needs `--store DIR`"),
+        (["--on", "local", "--store", "s"], "needs `--shards N`"),
+        (["--on", "local", "--store", "s", "--shards", "2"], "needs `--threads N`"),
+        (["--shards", "2"], "how many `--on` runs"),
+        (["--on", "local", "--address", "auto"], "where `--on ray`"),
+        (["--on", "ray", "--slurm", "a=b"], "what `--on slurm` tells"),
+        (["--on", "local", "--shard", "1/2", "--store", "s"], "takes no `--on`"),
+        (["--on", "slurm", "--store", "s", "--shards", "2", "--threads", "1", "--slurm", "x"],
+         "wanted NAME=VALUE"),
+    ],
+)  # fmt: skip
+def test_what_has_no_meaning_beside_on_is_refused(words: list[str], told: str, home: Path) -> None:
+    done = pathdsl("check", "x.circuit", *words, cwd=home)
+    assert done.returncode == 2 and told in " ".join(done.stderr.replace("│", " ").split())
+    assert not (home / "s").exists()
+
+
+@pytest.mark.parametrize(("on", "package"), [("ray", "ray"), ("slurm", "submitit")])
+def test_what_is_not_installed_is_said(
+    on: str, package: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    done = pathdsl("check", "x.circuit", "--on", on, "--store", "s", "--shards", "2", *LIMITS,
+                   cwd=home)  # fmt: skip
+    assert done.returncode == 3 and "PD644" in done.stderr
+    assert f'pip install "pathdsl[{on}]"' in done.stderr
+
+
+def test_where_there_is_no_sbatch_it_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", mock.MagicMock())
+    monkeypatch.setenv("PATH", "")
+    done = pathdsl("check", "x.circuit", "--on", "slurm", "--store", "s", "--shards", "2", *LIMITS,
+                   cwd=home)  # fmt: skip
+    assert done.returncode == 3 and "PD644" in done.stderr and "sbatch" in done.stderr
+
+
+def ended(job: Job) -> Done:
+    until = time.monotonic() + 60
+    while (done := job.done()) is None:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return done
+
+
+SAYS = [sys.executable, "-c", "import sys; print('out'); sys.exit('err')"]
+SLEEPS = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def test_a_process_of_this_machine() -> None:
+    door = Local()
+    assert ended(door.start(SAYS)) == Done(1, "out\n", "err\n")
+    slow = door.start(SLEEPS)
+    assert slow.done() is None
+    slow.cancel()
+    assert ended(slow).code == -9
+
+
+def test_a_job_of_submitit(tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    door = Slurm(tmp_path, 1, {"partition": "none"}, cluster="local")
+    assert ended(door.start(SAYS)) == Done(1, "out\n", "err\n")
+    slow = door.start(SLEEPS)
+    slow.cancel()
+    assert ended(slow).code == LOST
+
+
+def test_a_task_of_ray() -> None:
+    pytest.importorskip("ray")
+    door = Ray(None, 1)
+    try:
+        assert ended(door.start(SAYS)) == Done(1, "out\n", "err\n")
+        slow = door.start(SLEEPS)
+        time.sleep(1)
+        slow.cancel()
+        assert ended(slow).code == LOST
+    finally:
+        door.close()
