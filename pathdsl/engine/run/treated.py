@@ -322,7 +322,7 @@ def _means(
     early = {part.start: summed(part.start)
              for part in (rows.ahead(batches) if worth_keeping else ())}  # fmt: skip
     for start in starts:
-        here, found, token, place = early.pop(start, None) or summed(start)
+        here, found, token, place = early.pop(start) if start in early else summed(start)
         where = torch.from_numpy(here)
         counts.index_put_((where[token], place), torch.ones(len(token), dtype=torch.float64), True)
         pieces = np.split(found, np.cumsum([len(here) * size for size in sizes])[:-1])
