@@ -22,7 +22,7 @@ __all__ = ["coordinate"]
 
 LOOK = 0.5
 """Seconds between two looks at the shards."""
-QUEUE = "60s"
+QUEUE = "30s"
 """How long a shard waits for others before it makes room."""
 TRIES = 3
 """How often a shard is started that dies or fails."""

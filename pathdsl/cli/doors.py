@@ -6,6 +6,7 @@ over is `pathdsl.cli.coordinating`'s. Ray and submitit are extras, imported when
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -113,7 +114,10 @@ class Ray:
             raise _missing("ray") from error
         self._ray, self._folder = ray, os.getcwd()
         try:
-            ray.init(address=address, log_to_driver=False, include_dashboard=False)
+            ray.init(
+                address=address, log_to_driver=False, include_dashboard=False,
+                logging_level=logging.ERROR,
+            )  # fmt: skip
         except Exception as error:
             raise EngineError(
                 Diagnostic(

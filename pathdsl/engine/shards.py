@@ -42,6 +42,8 @@ LOOK = (0.2, 5.0)
 """Seconds between two looks for what others do: at first, and after a while."""
 PATIENCE = 5.0
 """Seconds that a shard looks for the sums of others at least, before it computes them itself."""
+GRACE = 1.0
+"""Seconds that it looks for others that have begun with the same plan."""
 
 
 @record
@@ -137,9 +139,12 @@ class SharedParts(KeptParts):
         self.flush()
         until = started + max(PATIENCE, 2 * (time.monotonic() - started))
         others = [part for turn in turns[1:] for part in turn]
-        while self.shared.others_at(self.plan_key) and time.monotonic() < until:
+        alone = min(time.monotonic() + GRACE, until)
+        while others and (now := time.monotonic()) < until:
             self.learn()
             if all(self.key(part) in self._known for part in others):
+                break
+            if now >= alone and not self.shared.others_at(self.plan_key):
                 break
             time.sleep(LOOK[0])
         for part in others:
