@@ -19,6 +19,7 @@ from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.engine import recall, shards
 from pathdsl.engine.planner import Limits
+from pathdsl.engine.proof import Proof
 from pathdsl.engine.recall import KeptParts
 from pathdsl.engine.run.parts import Part
 from pathdsl.engine.shards import Shard, Share, read_shard
@@ -156,6 +157,40 @@ def test_what_else_a_check_asks_for(treated: str, norm: str, more: str, tmp_path
         q.estimate for q in whole.judgement.quantities
     ]
     assert found.tally is not None and found.tally.computed == 0
+
+
+TWO = """circuit two "Two models" { language = 1 }
+model mini  = bundled("ioi-mini")
+model other = bundled("ioi-mini", dtype: float64)
+task a { data = mini_ioi(take: 12, seed: 0); reference = prompt; treated = zero; model = mini }
+task b { data = mini_ioi(take: 12, seed: 1); reference = prompt; treated = zero; model = other }
+metric LD: logits = logit(io) - logit(s)
+claim one: effect(through(a3.h1), metric: LD, task: a) > -100 at 95% confidence
+claim two: effect(through(a3.h1), metric: LD, task: b) > -100 at 95% confidence
+"""
+
+
+def test_two_models(tmp_path: Path) -> None:
+    path = written(tmp_path, TWO)
+    whole = check_file(str(path), PLAIN)
+    shares = [shard(path, tmp_path / "store", number, 3)[1] for number in (2, 1, 3)]
+    assert {share.asked for share in shares} == {sum(share.computed for share in shares)}
+    found = gathered(path, tmp_path / "store")
+    assert values(found) == values(whole) and said(found) == said(whole)
+    assert found.tally is not None and found.tally.computed == 0
+
+
+def test_a_proof_that_fails_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, text("prompt_abc"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Proof, "holds", property(lambda proof: proof.code != "PD634"))
+        codes = [shard(path, tmp_path / "store", n, 2)[0].exit_code for n in (1, 2)]
+        assert sorted(codes) == [ExitCode.AS_EXPECTED, ExitCode.MACHINE_FAILED]
+        judged = gathered(path, tmp_path / "store")
+        assert judged.exit_code is ExitCode.MACHINE_FAILED and judged.judgement is None
+    found = gathered(path, tmp_path / "store")
+    assert found.tally is not None and found.tally.computed == 0 and found.self_checks > 0
+    assert "PD634" in {proof.code for _, proof in found.proofs}
 
 
 def test_a_check_computes_what_dead_shards_left(
