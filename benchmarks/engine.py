@@ -142,7 +142,7 @@ def prepare_workload(
     rows: int = ROWS, members: int | None = None, threads: int | None = None, device: str = "cpu",
 ) -> Prepared:  # fmt: skip
     """Write a workload's files and make it ready."""
-    folder = save(shape, scratch)
+    folder = save(shape, scratch, length)
     (scratch / "rows.jsonl").write_text(rows_text(SHAPES[shape].d_vocab, rows, length))
     path = scratch / f"{name}.circuit"
     if name == "W4":
@@ -151,7 +151,7 @@ def prepare_workload(
         config = json.loads((folder / "config.json").read_text())
         path.write_text(edges_text(gpt2_shape(config), folder))
     else:
-        path.write_text(circuit_text(name, shape, folder, knockouts, members))
+        path.write_text(circuit_text(name, shape, folder, knockouts, members, length))
     return Prepared(path, threads, device, WORKLOADS[name].attributes)
 
 
