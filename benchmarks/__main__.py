@@ -3,7 +3,7 @@
     python -m benchmarks [SUITE …] [NAME …] [--repeat 3] [--json FILE]
     python -m benchmarks table FILE.json [--figures FOLDER]
 
-`engine`: the workloads W1 to W9 as multiples of one plain forward (`benchmarks/engine.py`);
+`engine`: the workloads W1 to W13 as multiples of one plain forward (`benchmarks/engine.py`);
 `processes`: whole commands, their time and memory (`benchmarks/processes.py`). Both without a word.
 `peers`: the same work in the libraries that are installed, with a comparison of the numbers
 (`benchmarks/peers.py`). `scaling`: over knockout sets, prompt length and depth

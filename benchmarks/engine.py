@@ -150,7 +150,7 @@ def prepare_workload(
     dtype: str = "", loaded: LoadedModel | None = None,
 ) -> Prepared:  # fmt: skip
     """Write a workload's files and make it ready; `dtype` and `loaded` as of `Prepared`."""
-    folder = save(shape, scratch, device)
+    folder = save(shape, scratch, device, length)
     text = rows_text(SHAPES[shape].d_vocab, rows, length, WORKLOADS[name].first)
     (scratch / "rows.jsonl").write_text(text)
     path = scratch / f"{name}.circuit"
@@ -160,7 +160,7 @@ def prepare_workload(
         config = json.loads((folder / "config.json").read_text())
         path.write_text(edges_text(gpt2_shape(config), folder))
     else:
-        path.write_text(circuit_text(name, shape, folder, knockouts, members))
+        path.write_text(circuit_text(name, shape, folder, knockouts, members, length))
     return Prepared(path, threads, device, WORKLOADS[name].attributes, dtype, loaded)
 
 

@@ -2,9 +2,10 @@
 
 `gpt2` is GPT-2 small's shape, `small` four layers of four heads, `pythia` Pythia-70m's, `llama` one
 with grouped queries, gated MLPs and RMSNorm of about the same size as GPT-2 small, `mixture` the
-same with eight experts of half the width, two for a token. `depth2` to `depth12` are equal but for
-their number of layers. `llama1b` is Llama 3.2 1B's, its weights in bfloat16 as in the published
-file, `small_llama` one of grouped queries that is as small as `small`.
+same with eight experts of half the width, two for a token; `bert` is BERT base's, whose heads see
+both ways, and `attention` twelve layers of twelve heads alone, without MLPs and norms. `depth2` to
+`depth12` are equal but for their number of layers. `llama1b` is Llama 3.2 1B's, its weights in
+bfloat16 as in the published file, `small_llama` one of grouped queries that is as small as `small`.
 """
 
 from __future__ import annotations
@@ -13,18 +14,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DEPTHS", "SHAPES", "Shape", "save"]
+__all__ = ["DEPTHS", "SHAPES", "SHORT", "Shape", "save"]
+
+SHORT = 512
+"""Tokens that every shape has positions for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """One model to measure on: its config's class name and fields, layers and heads."""
+    """One model to measure on: its config's class name and fields, layers and heads.
+
+    `auto`: the class of `transformers` that makes the model; `own`: whether its config is of the
+    project's own family. `reads`: where a metric is read, as a file says it, "" for the last token.
+    """
 
     config: str
     fields: dict[str, Any]
     n_layers: int
     n_heads: int
     d_vocab: int
+    mlps: bool = True
+    own: bool = False
+    auto: str = "AutoModelForCausalLM"
+    reads: str = ""
 
 
 SHAPES = {
@@ -78,6 +90,33 @@ SHAPES["mixture"] = Shape(
     n_layers=_LLAMA.n_layers,
     n_heads=_LLAMA.n_heads,
     d_vocab=_LLAMA.d_vocab,
+)
+SHAPES["bert"] = Shape(
+    config="BertConfig",
+    fields={},
+    n_layers=12,
+    n_heads=12,
+    d_vocab=30522,
+    auto="AutoModelForMaskedLM",
+    reads="@[7]",
+)
+SHAPES["attention"] = Shape(
+    config="ToyConfig",
+    fields={
+        "n_layers": 12,
+        "n_heads": 12,
+        "d_model": 768,
+        "d_head": 64,
+        "n_ctx": 1024,
+        "d_vocab": 32000,
+        "attn_only": True,
+        "normalization_type": None,
+    },
+    n_layers=12,
+    n_heads=12,
+    d_vocab=32000,
+    mlps=False,
+    own=True,
 )
 
 DEPTHS = (2, 4, 8, 12)
@@ -140,20 +179,27 @@ SHAPES["small_llama"] = Shape(
 )
 
 
-def save(name: str, into: Path, device: str = "cpu") -> Path:
+def save(name: str, into: Path, device: str = "cpu", length: int = 0) -> Path:
     """A `save_pretrained` folder of one shape; made once, in `into`.
 
     Weights are drawn on the device, which is fast for a large model; other devices draw others.
+    `length`: of the longest prompt; where a table of positions is shorter, a longer one is made.
     """
     import torch
     import transformers
 
-    folder = into / name
+    folder = into / (name if length <= SHORT else f"{name}-{length}")
     if not (folder / "model.safetensors").is_file():
         shape = SHAPES[name]
         torch.manual_seed(0)
-        config = getattr(transformers, shape.config)(**shape.fields)
+        if shape.own:
+            from pathdsl.engine.toy.model import ToyConfig as made
+        else:
+            made = getattr(transformers, shape.config)
+        config = made(**shape.fields)
+        if length > SHORT:
+            config.max_position_embeddings = length
         with torch.device(device):
-            model = transformers.AutoModelForCausalLM.from_config(config)
+            model = getattr(transformers, shape.auto).from_config(config)
         model.save_pretrained(folder)
     return folder

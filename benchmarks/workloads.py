@@ -4,7 +4,8 @@ W1 direct effects of every head (MLPs recomputed / held) · W2 every head into t
 heads · W3 one circuit · W4 every edge of a small model · W5 attribution of every edge · W6
 knockouts of the circuit · W7 residual stream and heads patched one by one · W8 a hundred
 interventions on single heads · W9 W1h and W7a as loops of several variables · W10 and W11
-attribution of every node at every position · W12 of every edge by an integral.
+attribution of every node at every position · W12 of every edge by an integral · W13 the residual
+stream of one layer at fifteen positions.
 Prompts are ids: `ROWS` rows of `LENGTH` tokens; the treated prompt differs at three of them, in
 `W7a@9` and its like first at token 9.
 """
@@ -72,13 +73,17 @@ class Workload:
     first: int | None = None
 
 
+EVERY = ("gpt2", "pythia", "llama", "mixture", "bert", "attention")
+
 WORKLOADS = {
     "W1r": Workload(title="direct effect of each head, MLPs recomputed", peer=333, bound=3.7,
                     reach=6),
-    "W1h": Workload(title="direct effect of each head, MLPs held", peer=171, bound=1.3, reach=2),
+    "W1h": Workload(title="direct effect of each head, MLPs held", peer=171, bound=1.3, reach=2,
+                    shapes=EVERY),
     "W2": Workload(title="each head into three heads' queries at END", peer=321, bound=4.3,
                    reach=8),
-    "W3": Workload(title="one circuit, everything else treated", peer=26, bound=1.1, reach=2.5),
+    "W3": Workload(title="one circuit, everything else treated", peer=26, bound=1.1, reach=2.5,
+                   shapes=EVERY),
     "W4": Workload(title="every edge alone, per edge", per=479, shapes=("small",), peer=6,
                    bound=0.16, reach=0.35),
     "W5": Workload(title="eap of every edge", peer=52, bound=2.15, reach=2.8,
@@ -104,6 +109,7 @@ WORKLOADS = {
                     attributes=("atp_star", "nodes")),
     "W12": Workload(title="eap_ig of every edge, five points", bound=7.3, reach=8,
                     attributes=("eap_ig", "edges")),
+    "W13": Workload(title="residual stream of the middle layer, fifteen positions"),
 }  # fmt: skip
 
 
@@ -168,8 +174,9 @@ def units(name: str, shape: str) -> int:
 
 
 def circuit_text(
-    name: str, shape: str, folder: Path, knockouts: int = 100, members: int | None = None
-) -> str:
+    name: str, shape: str, folder: Path, knockouts: int = 100, members: int | None = None,
+    length: int = LENGTH,
+) -> str:  # fmt: skip
     """The file of one workload on one shape; `members`: how many heads its circuit has."""
     n_layers = SHAPES[shape].n_layers
     heads, _ = _heads(shape, members)
@@ -177,8 +184,8 @@ def circuit_text(
         f'model m = folder("{folder}")\n'
         'task t {\n  data = jsonl("rows.jsonl")\n  reference = prompt\n  treated = cf\n}\n'
         f"group circuit_heads = {{ {heads} }}\n"
-        "path nodes = within(circuit_heads, mlp)\n"
-        "metric LD: logits = logit(io) - logit(s)\n"
+        f"path nodes = within(circuit_heads{', mlp' if SHAPES[shape].mlps else ''})\n"
+        f"metric LD {SHAPES[shape].reads}: logits = logit(io) - logit(s)\n"
     )
     receivers = ", ".join(f"a{layer}.h{h}" for layer, h in receivers_of(shape))
     each = "for h in attn: logits = mean(LD"
@@ -219,6 +226,12 @@ def circuit_text(
             body = (
                 f"let e for r in r[0..{n_layers - 1}], i in [0..{LENGTH - 1}]: logits = "
                 "mean(LD(treat(through(r@[i]))))\n"
+            )
+        case "W13":  # from the first position to the last, evenly
+            places = [n * (length - 1) // (LENGTH - 1) for n in range(LENGTH)]
+            body = (
+                f"let e for i in [{', '.join(map(str, places))}]: logits = "
+                f"mean(LD(treat(through(r{n_layers // 2}@[i]))))\n"
             )
         case _ if WORKLOADS[name].attributes:
             body = "let e: logits = mean(LD(reference))\n"

@@ -19,8 +19,6 @@ from pathdsl.engine.session import EngineSession, nothing_kept
 from pathdsl.engine.several import SeveralSessions
 from pathdsl.engine.store.digest import processor, program_text, versions
 from pathdsl.engine.store.shared import SharedStore
-from pathdsl.lang import ast
-from pathdsl.lang.walk import walk
 
 if TYPE_CHECKING:
     from pathdsl.checking.options import CheckOptions
@@ -212,15 +210,11 @@ def parts_of(session: AnySession, ready: Ready) -> Mapping[str, EngineSession]:
 
 
 def fuses(ready: Ready, tasks: Iterable[str]) -> bool:
-    """Whether attention is fused: on long prompts whose patterns no metric and no block names."""
+    """Whether attention is fused: on long prompts where no block replaces or hides patterns."""
     program, found = ready.program, ready.planner.tasks
     if all(found[task].n_pos < LONG_PROMPT for task in tasks if task in found):
         return False
     return not any(
-        isinstance(node, ast.AttentionArgs)
-        for metric in program.metrics.values()
-        for node in walk(metric)
-    ) and not any(
         action.verb in ("pattern", "block")
         for block in program.interventions.values()
         for action in block.actions

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import engine, scaling
+from benchmarks import engine, long, scaling
 from benchmarks.__main__ import main
 from benchmarks.plot import line_plot, series, write_figures
 from benchmarks.profile import OUTSIDE, kind_of, run_child, shares
@@ -70,6 +70,19 @@ def test_long_prompts_are_fused_as_in_check() -> None:
             "options": {"rows": 1, "length": 256},
         })  # fmt: skip
     assert (found["length"], found["attention"]) == (256, "sdpa")
+
+
+def test_long_prompts_have_times_and_peaks(tmp_path: Path) -> None:
+    found = {
+        measure: long.run_child(
+            {"name": "W13", "shape": "small", "rows": 1, "length": 300, "turns": 1,
+             "scratch": str(tmp_path), "measure": measure}
+        )
+        for measure in ("time", "work", "own", "trunk")
+    }  # fmt: skip
+    assert found["time"]["attention"] == "sdpa" and found["time"]["times"] > 0
+    assert 1 < found["time"]["counted"] < 10
+    assert found["work"]["peak"] >= 0 and found["trunk"]["peak"] <= found["own"]["peak"] + 2**24
 
 
 def test_figures_are_svg_with_every_line(tmp_path: Path) -> None:

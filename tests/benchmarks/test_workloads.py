@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks.__main__ import parsed
 from benchmarks.engine import measure_all, multiple, prepare_workload, run_child
-from benchmarks.shapes import DEPTHS, SHAPES
+from benchmarks.quotients import quotients
+from benchmarks.shapes import DEPTHS, SHAPES, save
 from benchmarks.workloads import (
     WORKLOADS,
     acted_heads,
@@ -126,6 +127,28 @@ def test_a_row_has_everything(tmp_path: Path) -> None:
     assert row["copies"] > 0
     assert 0.5 < row["counted"] < 4
     assert multiple(row) > 0
+
+
+def test_families_are_measured_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = {
+        "bert": {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 8,
+                 "intermediate_size": 12, "vocab_size": 50},
+        "attention": {**SHAPES["attention"].fields, "n_layers": 2, "n_heads": 2, "d_head": 4,
+                      "d_model": 8, "d_vocab": 50},
+    }  # fmt: skip
+    for name, fields in tiny.items():
+        shape = replace(SHAPES[name], fields=fields, n_layers=2, n_heads=2, d_vocab=50)
+        monkeypatch.setitem(SHAPES, name, shape)
+    for workload in ("W1h", "W3"):
+        found = quotients(workload, list(tiny), 2, 1, tmp_path)
+        for plain, times, counted in found.values():
+            assert plain > 0 and times > 0 and 0.3 < counted < 4
+
+
+def test_a_longer_table_of_positions_is_made(tmp_path: Path) -> None:
+    folder = save("small", tmp_path, length=600)
+    assert json.loads((folder / "config.json").read_text())["n_positions"] == 600
+    assert save("small", tmp_path, length=512) != folder
 
 
 @pytest.mark.parametrize("name", [n for n, w in WORKLOADS.items() if w.attributes])

@@ -76,7 +76,7 @@ def test_every_run_and_every_measure(spec: Any, frozen: bool) -> None:
 
 
 def test_a_run_more_crosses_to_be_read_and_no_more() -> None:
-    """Which ids are asked for, their logits, and where a head alone is another; no maps of tokens."""
+    """Ids that are asked for, their logits, where a head alone is another; no maps of tokens."""
     text = "".join(f"path {name}_alone = through({name[:2]}.{name[2:]})\n" for name in HEADS)
     program, _ = load_program("heads.circuit", text)
     resolver = Resolver(program, adapter_of().shape)

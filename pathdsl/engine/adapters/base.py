@@ -135,7 +135,8 @@ class Adapter(Protocol):
         """Attention of all heads of a layer: their outputs and, if wanted, their patterns.
 
         q (n_heads, rows, nq, d_head); k, v (n_heads, rows, nk, d_head), key j standing at position
-        j; query_positions (rows, nq) int; valid (rows, nk) bool, True where a real token stands.
+        j; query_positions (rows, nq) int, ascending; valid (rows, nk) bool, True where a real token
+        stands.
         -> (n_heads, rows, nq, d_head), and (n_heads, rows, nq, nk) or None.
         """
         ...

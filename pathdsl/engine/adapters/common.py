@@ -111,6 +111,15 @@ class CausalAdapter(Adapter):
         want_pattern: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """q (n_heads, rows, nq, d_head), k, v (n_heads, rows, nk, d_head) -> outputs, patterns."""
+        window, n_keys = self.shape.window(layer), k.shape[-2]
+        every = q.shape[-2] == n_keys and self.shape.causal  # each position in order
+        if self.fused and every and not want_pattern and (window is None or window >= n_keys):
+            # No mask is held, and keys behind a query are passed over. Padding stands on the right,
+            # where no token sees it.
+            z = functional.scaled_dot_product_attention(
+                q, k, v, is_causal=True, scale=self.scaling(layer)
+            )
+            return z, None
         queries = query_positions.to(q.device)
         seen = self.mask(layer, queries, k.shape[-2], valid)
         keys = torch.arange(k.shape[-2], device=q.device).expand(len(queries), -1)

@@ -9,13 +9,17 @@ then the exact softmax over the keys.
 
 Keys and values of plain runs are shared by all copies of a head: they are projected once, and the
 queries of all copies go through one product with them.
+
+Fused attention goes over the queries in blocks, and gives each the keys that it can see: nothing is
+held that grows with queries times keys. Patterns that are read are then worked out for the queries
+at which they are, beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,12 +28,22 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter, Slot
 from pathdsl.engine.run.projections import Projected, Wanted
 from pathdsl.engine.run.sites import Padded, Sites
-from pathdsl.plan.masks import MaskTable
+from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.steps import ActedHeadCopy, HeadAct, HeadCopy, PlainResid, parts_of
 
 MAX_SCORES = 1 << 25
 """Entries of the score matrices that are in memory at once (128 MiB in float32)."""
+
+MAX_SIDES = 1 << 22
+"""The same of queries, keys and values side by side in fused attention (16 MiB)."""
+
+QUERY_BLOCK = 256
+"""Queries of a prompt that go through fused attention at a time."""
+
+FEW_QUERIES = 64
+"""Queries of a prompt up to which their scores with shared keys are smaller than copies of these
+keys for each head copy would be."""
 
 OWN = -1
 """In a class: each copy has a key (or value) step of its own."""
@@ -57,14 +71,16 @@ class Reads(NamedTuple):
 class HeadGroup:
     """Copies of one layer with equal needs and classes: one batched attention.
 
-    Where keys or values are shared, all copies are of one head.
+    Where keys or values are shared, all copies are of one head, unless they are `fused`.
+    `read`: the mask of the queries whose patterns are read, `FALSE` for none.
     """
 
     copies: tuple[Reads, ...]
     need: int
     classes: tuple[KeyClass, ...]
-    want_pattern: bool
+    read: int
     acts: tuple[HeadAct, ...]
+    fused: bool
 
     def projections(self) -> Iterator[Wanted]:
         """Every projection that the group uses."""
@@ -75,30 +91,36 @@ class HeadGroup:
                 yield Wanted("k", key, part.mask, copy.head)
                 yield Wanted("v", value, part.mask, copy.head)
 
-    def chunks(self, sites: Sites) -> Iterator[HeadGroup]:
-        """The group cut so that its scores fit into the working memory."""
+    def chunks(self, sites: Sites, d_head: int) -> Iterator[HeadGroup]:
+        """The group cut so that its scores, or its sides, fit into the working memory."""
         n_keys = sum(sites.padded(part.mask).index.shape[1] for part in self.classes)
-        rectangle = sites.padded(self.need).index
-        each = max(rectangle.numel() * n_keys, 1)
-        size = max(MAX_SCORES // each, 1)
+        rows, n_queries = sites.padded(self.need).index.shape
+        scores = rows * n_queries * n_keys
+        size = len(self.copies)
+        if self.fused:
+            size = MAX_SIDES // max(rows * (2 * n_keys + n_queries) * d_head, 1)
+            scores = sites.padded(self.read).index.numel() * n_keys
+        size = max(min(size, MAX_SCORES // max(scores, 1)), 1)
         for start in range(0, len(self.copies), size):
             yield replace(self, copies=self.copies[start : start + size])
 
 
 def group_heads(
-    plan: Plan, numbers: Sequence[int], patterns: Mapping[int, int], sites: Sites
+    plan: Plan, numbers: Sequence[int], patterns: Mapping[int, int], sites: Sites, fuses: bool
 ) -> list[HeadGroup]:
     """Copies of one layer gathered into groups that one batched attention serves.
 
     Classes in which no query of this batch has a key are left out: their keys are not there. Every
-    query keeps the class of its own position.
+    query keeps the class of its own position. `fuses`: whether the adapter has fused attention;
+    it is taken where some prompt of the plan has many queries, whatever the batch has.
     """
     masks, steps = plan.masks, plan.steps
 
     def shared(step: int) -> int:
         return step if isinstance(steps[step], PlainResid) else OWN
 
-    found: dict[tuple[int, int, tuple[KeyClass, ...], bool, tuple[HeadAct, ...]], list[Reads]] = {}
+    many: dict[int, bool] = {}
+    found: dict[tuple[Any, ...], list[Reads]] = {}
     for number in numbers:
         step, need = steps[number], plan.need[number]
         assert isinstance(step, HeadCopy)
@@ -115,13 +137,20 @@ def group_heads(
             for part, mask in parts_of(steps, step.query)
             if sites.count(both := masks.both(mask, need))
         )
-        whose = step.head if any(c.key != OWN or c.value != OWN for c in classes) else OWN
         acts = step.acts if isinstance(step, ActedHeadCopy) else ()
-        key_of_group = (need, whose, tuple(classes), number in patterns, acts)
+        if need not in many:
+            many[need] = bool(masks.array(need).sum(axis=1).max() > FEW_QUERIES)
+        fused = fuses and many[need] and not acts
+        one_head = not fused and any(c.key != OWN or c.value != OWN for c in classes)
+        whose = step.head if one_head else OWN
+        read = masks.both(patterns.get(number, FALSE), need)
+        key_of_group = (need, whose, tuple(classes), read, acts, fused)
         found.setdefault(key_of_group, []).append(Reads(number, step.head, query, tuple(pairs)))
     return [
-        HeadGroup(copies=tuple(copies), need=need, classes=classes, want_pattern=wanted, acts=acts)
-        for (need, _, classes, wanted, acts), copies in found.items()
+        HeadGroup(
+            copies=tuple(copies), need=need, classes=classes, read=read, acts=acts, fused=fused
+        )
+        for (need, _, classes, read, acts, fused), copies in found.items()
     ]
 
 
@@ -149,7 +178,7 @@ def attend_group(
     masks: MaskTable,
     pattern_of: Callable[[int], Tensor | None],
 ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor] | None]:
-    """Outputs (copies, tokens of need, d_head) and, if wanted, patterns.
+    """Outputs (copies, tokens of need, d_head) and the patterns that are read.
 
     A pattern is (weights (copies, rows, queries, keys), query positions (rows, queries) with -1
     where there is none, key positions (rows, keys) with -1 where there is none).
@@ -157,54 +186,99 @@ def attend_group(
     """
     asked = sites.padded(group.need)
     rows, n_queries = asked.index.shape
-    n_copies = len(group.copies)
-    q = _queries(group, projected, sites)[:, asked.index].transpose(0, 1)
-    q = q.contiguous()  # (rows, copies, queries, d_head)
+    own = _queries(group, projected, sites)
+    q = _rectangle(own, asked)
     inside = Inside(group.acts, sites, masks)
     q = inside.zeroed("q", q, asked)
-    if adapter.fused and not group.acts and len(group.classes) == 1 and not group.want_pattern:
+    pattern: Tensor | None = None
+    if group.fused:
         z = _fused(adapter, layer, group, q, projected, sites, masks)
-        flat = z.transpose(0, 1).reshape(n_copies, rows * n_queries, -1)
-        return flat.index_select(1, asked.back), None
+    else:
+        pattern, places = _pattern(
+            adapter, layer, group, q, asked, projected, sites, masks, inside, pattern_of
+        )
+        z = adapter.gated(layer, q, _mixed(adapter, group, pattern, projected, sites, inside))
+    flat = z.transpose(0, 1).reshape(len(group.copies), rows * n_queries, -1)
+    flat = flat.index_select(1, asked.back)
+    if not sites.count(group.read):
+        return flat, None
+    reading = sites.padded(group.read)
+    if pattern is None:
+        part = sites.take(own.transpose(0, 1), group.need, group.read).transpose(0, 1)
+        pattern, places = _pattern(
+            adapter, layer, group, _rectangle(part, reading), reading, projected, sites, masks,
+            inside, pattern_of,
+        )  # fmt: skip
+    elif group.read != group.need:
+        column = sites.take(asked.back % n_queries, group.need, group.read)[reading.index]
+        every = column[:, None, :, None].expand(-1, len(group.copies), -1, pattern.shape[-1])
+        pattern = pattern.gather(2, every)
+    queries = reading.positions.masked_fill(~reading.real, -1)
+    return flat, (pattern.transpose(0, 1), queries, places)
+
+
+def _rectangle(flat: Tensor, at: Padded) -> Tensor:
+    """(copies, tokens, d_head) as (rows, copies, tokens of a row, d_head)."""
+    return flat[:, at.index].transpose(0, 1).contiguous()
+
+
+def _pattern(
+    adapter: Adapter,
+    layer: int,
+    group: HeadGroup,
+    q: Tensor,
+    asked: Padded,
+    projected: Projected,
+    sites: Sites,
+    masks: MaskTable,
+    inside: Inside,
+    pattern_of: Callable[[int], Tensor | None],
+) -> tuple[Tensor, Tensor]:
+    """Weights (rows, copies, queries, keys) of q (rows, copies, queries, d_head), which stand as
+    `asked` says, and the positions of the keys (rows, keys), -1 where there is none."""
     heads = [copy.head for copy in group.copies]
     together = q.flatten(1, 2)  # (rows, copies * queries, d_head)
     scores, seen, places = [], [], []
     for number, part in enumerate(group.classes):
         have = sites.padded(part.mask)
         keys = inside.zeroed("k", _side(group, number, "k", projected, have.index), have)
-        if part.key == OWN:
+        if keys.dim() == 4:
             scores.append(adapter.scores(layer, q, keys))
         else:
-            scores.append(adapter.scores(layer, together, keys).unflatten(1, (n_copies, -1)))
+            scores.append(adapter.scores(layer, together, keys).unflatten(1, (len(heads), -1)))
         bias = adapter.position_bias(layer, heads, asked.positions, have.positions)
         if bias is not None:
             scores[-1] = scores[-1] + bias.transpose(0, 1)
-        seen.append(inside.seen(_seen(part, asked, have, masks), asked, have))
+        visible = _seen(part, asked.positions, have.positions, have, masks)
+        seen.append(inside.seen(visible, asked, have))
         # each (rows, queries, keys)
         places.append(have.positions.masked_fill(~have.real, -1))
-    sinks = adapter.sinks(layer, [copy.head for copy in group.copies])
+    sinks = adapter.sinks(layer, heads)
     of_copies = None if sinks is None else sinks.view(1, -1, 1, 1)
     pattern = adapter.softmax(_cat(scores), _cat(seen).unsqueeze(1), of_copies)
     if group.acts:
         pattern = inside.pattern(pattern, _cat(seen), asked, _cat(places), pattern_of)
+    return pattern, _cat(places)
+
+
+def _mixed(
+    adapter: Adapter, group: HeadGroup, pattern: Tensor, projected: Projected, sites: Sites,
+    inside: Inside,
+) -> Tensor:  # fmt: skip
+    """The values weighted by a pattern, (rows, copies, queries, d_head)."""
     total: Tensor | None = None
     offset = 0
     for number, part in enumerate(group.classes):
         have = sites.padded(part.mask)
         values = inside.zeroed("v", _side(group, number, "v", projected, have.index), have)
         weights = pattern[..., offset : (offset := offset + values.shape[-2])]
-        if part.value == OWN:
+        if values.dim() == 4:
             mixed = adapter.mix(weights, values)
         else:
-            mixed = adapter.mix(weights.flatten(1, 2), values).unflatten(1, (n_copies, -1))
+            mixed = adapter.mix(weights.flatten(1, 2), values).unflatten(1, weights.shape[1:3])
         total = mixed if total is None else total + mixed
     assert total is not None
-    total = adapter.gated(layer, q, total)
-    flat = total.transpose(0, 1).reshape(n_copies, rows * n_queries, -1).index_select(1, asked.back)
-    if not group.want_pattern:
-        return flat, None
-    queries = asked.positions.masked_fill(~asked.real, -1)
-    return flat, (pattern.transpose(0, 1), queries, _cat(places))
+    return total
 
 
 class Inside:
@@ -268,13 +342,29 @@ class Inside:
         return pattern
 
 
-def _seen(part: KeyClass, asked: Padded, have: Padded, masks: MaskTable) -> Tensor:
-    """(rows, queries, keys) bool: which keys of the class a query reads."""
-    distance = asked.positions.unsqueeze(-1) - have.positions.unsqueeze(1)
-    place = distance - masks.first_distance
-    allowed = torch.from_numpy(np.asarray(masks.distances(part.distances)))
-    allowed = allowed.to(distance.device, non_blocking=True)
-    return (place >= 0) & allowed[place.clamp(min=0)] & have.real.unsqueeze(1)
+def _seen(
+    part: KeyClass, queries: Tensor, keys: Tensor, have: Padded, masks: MaskTable,
+    columns: slice = slice(None),
+) -> Tensor:  # fmt: skip
+    """(rows, queries, keys) bool: which keys of the class, those of some columns, a query reads."""
+    which = np.asarray(masks.distances(part.distances))
+    first, last = _ends(which)
+    at = queries.unsqueeze(-1)
+    if which[first : last + 1].all():
+        seen = keys.unsqueeze(1) <= at - (first + masks.first_distance)
+        if last + 1 < len(which):
+            seen = seen & (keys.unsqueeze(1) >= at - (last + masks.first_distance))
+    else:
+        place = at - keys.unsqueeze(1) - masks.first_distance
+        allowed = torch.from_numpy(which).to(place.device, non_blocking=True)
+        seen = (place >= 0) & allowed[place.clamp(min=0)]
+    return seen if have.whole else seen & have.real[:, columns].unsqueeze(1)
+
+
+def _ends(which: np.ndarray) -> tuple[int, int]:
+    """The first and the last that is True."""
+    places = np.flatnonzero(which)
+    return int(places[0]), int(places[-1])
 
 
 def _fused(
@@ -288,30 +378,62 @@ def _fused(
 ) -> Tensor:
     """Outputs (rows, copies, queries, d_head) of q of that shape, by fused attention.
 
-    Only for one class: versions side by side would hold a copy of the shared keys for each query.
+    The keys of all classes stand side by side, for each block of queries those that it can see.
     """
-    (part,) = group.classes
-    have = sites.padded(part.mask)
-    n_copies = len(group.copies)
-    seen = _seen(part, sites.padded(group.need), have, masks)
-    keys, values = (_side(group, 0, slot, projected, have.index) for slot in ("k", "v"))
-    if part.key != OWN and part.value != OWN:  # all queries of all copies, as if of one
+    asked, n_queries = sites.padded(group.need), q.shape[2]
+    have = [sites.padded(part.mask) for part in group.classes]
+    keys, values = (
+        [_own_side(group, n, slot, projected, at.index) for n, at in enumerate(have)]
+        for slot in ("k", "v")
+    )  # of each class (copies, rows, keys, d_head)
+    spans = [_spans(part, group.need, n_queries, sites, masks) for part in group.classes]
+    out = torch.zeros_like(q)
+    for block, start in enumerate(range(0, n_queries, QUERY_BLOCK)):
+        here = slice(start, start + QUERY_BLOCK)
+        read = [(n, each[block]) for n, each in enumerate(spans) if each[block].stop]
+        if not read:
+            continue  # padding alone
+        seen = [
+            _seen(group.classes[n], asked.positions[:, here], have[n].positions[:, columns],
+                  have[n], masks, columns)
+            for n, columns in read
+        ]  # fmt: skip
         z, _ = adapter.attend_masked(
-            layer, q.flatten(1, 2).unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0),
-            seen.repeat(1, n_copies, 1),
-        )  # fmt: skip
-        return z[0].unflatten(1, (n_copies, -1))
-    each = [
-        side if side.dim() == 4 else side.unsqueeze(1).expand(-1, n_copies, -1, -1)
-        for side in (keys, values)
-    ]  # (rows, copies, keys, d_head)
-    keys, values = (side.transpose(0, 1) for side in each)
-    z, _ = adapter.attend_masked(layer, q.transpose(0, 1), keys, values, seen)
-    return z.transpose(0, 1)
+            layer,
+            q[:, :, here].transpose(0, 1),
+            _cat([keys[n][:, :, columns] for n, columns in read], -2),
+            _cat([values[n][:, :, columns] for n, columns in read], -2),
+            _cat(seen),
+        )
+        out[:, :, here] = z.transpose(0, 1)
+    return out
 
 
-def _cat(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+def _spans(
+    part: KeyClass, need: int, n_queries: int, sites: Sites, masks: MaskTable
+) -> list[slice]:
+    """For each block of queries the columns of the keys of a class that some query of it sees;
+    an end of 0 where there are none."""
+    first, last = (end + masks.first_distance for end in _ends(masks.distances(part.distances)))
+    queries, of_query = sites.positions_of(need), _columns(sites, need)
+    keys, of_key = sites.positions_of(part.mask), _columns(sites, part.mask)
+    found = []
+    for start in range(0, n_queries, QUERY_BLOCK):
+        asking = queries[(of_query >= start) & (of_query < start + QUERY_BLOCK)]
+        near = of_key[(keys >= asking.min() - last) & (keys <= asking.max() - first)]
+        found.append(slice(int(near.min()), int(near.max()) + 1) if len(near) else slice(0, 0))
+    return found
+
+
+def _columns(sites: Sites, mask: int) -> np.ndarray:
+    """(tokens,) where each token of a mask stands among those of its row."""
+    rows = sites.rows_of(mask)
+    counts = np.bincount(rows, minlength=sites.stop - sites.start)
+    return np.arange(len(rows)) - np.concatenate([[0], np.cumsum(counts)[:-1]])[rows]
+
+
+def _cat(parts: list[Tensor], dim: int = -1) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
 
 
 def _queries(group: HeadGroup, projected: Projected, sites: Sites) -> Tensor:
@@ -338,6 +460,8 @@ def _side(
 ) -> Tensor:
     """Keys or values of a class: (rows, keys, d_head), or (rows, copies, keys, d_head) if own."""
     part, side = group.classes[number], 0 if slot == "k" else 1
+    if group.fused:
+        return _own_side(group, number, slot, projected, index).transpose(0, 1)
     if (part.key, part.value)[side] != OWN:
         first = group.copies[0]
         return projected.at(slot, first.pairs[number][side], part.mask, first.head)[index]
@@ -345,3 +469,15 @@ def _side(
         projected.at(slot, copy.pairs[number][side], part.mask, copy.head) for copy in group.copies
     ]
     return torch.stack(own)[:, index].transpose(0, 1).contiguous()
+
+
+def _own_side(
+    group: HeadGroup, number: int, slot: Literal["k", "v"], projected: Projected, index: Tensor
+) -> Tensor:
+    """Keys or values of a class for each copy: (copies, rows, keys, d_head)."""
+    mask, side = group.classes[number].mask, 0 if slot == "k" else 1
+    whose = [(copy.pairs[number][side], copy.head) for copy in group.copies]
+    each = {one: projected.at(slot, one[0], mask, one[1]) for one in whose}
+    if len(each) == 1:
+        return each[whose[0]][index].expand(len(whose), -1, -1, -1)
+    return torch.stack([each[one] for one in whose])[:, index]

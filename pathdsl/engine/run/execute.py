@@ -466,13 +466,13 @@ class BatchExecution:
                 self.sites,
                 ("groups", *portion),
                 lambda portion=portion: group_heads(  # type: ignore[misc]
-                    self.plan, portion, self.patterns, self.sites
+                    self.plan, portion, self.patterns, self.sites, self.adapter.fused
                 ),
             )
             wanted = (one for group in groups for one in group.projections())
             project_all(self.adapter, layer, wanted, self.values, projected, scales)
             for group in groups:
-                for part in group.chunks(self.sites):
+                for part in group.chunks(self.sites, self.plan.shape.d_head):
                     self._attend(layer, part, projected)
             projected.keep_shared()
 

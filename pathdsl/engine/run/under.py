@@ -15,7 +15,7 @@ from pathdsl.engine.run.sites import Decided, Sites
 from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues, Want, mean_of, of_batch
 from pathdsl.graph.model.components import HEAD
 from pathdsl.plan.liveness import plain_reads, schedule
-from pathdsl.plan.masks import TRUE
+from pathdsl.plan.masks import FALSE, TRUE
 from pathdsl.plan.outputs import MeanPlan, Plan
 from pathdsl.plan.steps import REFERENCE, ActedHeadCopy, treated_source
 from pathdsl.plan.treated import TreatedSpec
@@ -32,18 +32,22 @@ def plain_wants(plan: Plan) -> dict[int, dict[Key, int]]:
 
 
 def pattern_masks(plan: Plan) -> dict[int, int]:
-    """The head copies whose patterns are read, with the masks of their queries."""
-    found = {
-        source: mask
-        for output in plan.outputs
-        for read in output.attention
-        for source, mask in read.blend
-        if source >= 0
-    }
+    """The head copies whose patterns are read, with the masks of the queries at which they are."""
+    found: dict[int, int] = {}
+
+    def add(source: int, mask: int) -> None:
+        found[source] = plan.masks.either(found.get(source, FALSE), mask)
+
+    for output in plan.outputs:
+        for read in output.attention:
+            for source, mask in read.blend:
+                if source >= 0:
+                    add(source, mask)
     for number in plan.alive:
         step = plan.steps[number]
         if isinstance(step, ActedHeadCopy):
-            found |= {source: plan.need[source] for source in step.patterns}
+            for source in step.patterns:
+                add(source, plan.need[source])
     return found
 
 
