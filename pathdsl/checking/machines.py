@@ -138,7 +138,7 @@ class Machines:
             model = LazyModel(
                 ready.sources[name], options.device, options.threads, options.store,
                 fused=fuses(ready, ready.tasks_of(name)), meter=self.meter, turns=self._turns,
-                loading=options.held,
+                loading=options.held, streamed=ready.rooms[name].streamed,
             )  # fmt: skip
             self.proofs[name] = Proofs(model)
         return self.proofs[name]

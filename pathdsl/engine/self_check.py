@@ -8,7 +8,7 @@ dtype.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -20,11 +20,12 @@ from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.proof import Proof, worst_of
 from pathdsl.engine.rounding import rounding_of
-from pathdsl.engine.run.runner import Settings, Values, execute, plan_cost
+from pathdsl.engine.run.reads import layer_reads
+from pathdsl.engine.run.runner import Settings, Values, execute, plan_cost, rows_within
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import FULL, Nodes, PathSet, cat, complete, minus, union
 from pathdsl.plan.build import build_plans
-from pathdsl.plan.liveness import Cost
+from pathdsl.plan.liveness import DEFAULT_MEMORY, Cost
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, under_text
@@ -78,25 +79,24 @@ def _prove(
         if spec is not None and spec.column and spec.column not in columns:
             columns.append(spec.column)
         stream, logits = adapter.final_stream(*_ids(task, task.reference, rows))
-        plain = {task.reference: logits}
-        plain |= {
-            column: adapter.plain_forward(*_ids(task, column, rows)) for column in columns[1:]
-        }
         tick()
-        added, written, logits = _written(adapter, task, rows)
-        decomposed = {task.reference: logits}
+        added, written, decomposed = _written(adapter, task, rows)
+        found = [_compared(decomposed, logits, task, rows)]
+        del logits, decomposed  # of a large vocabulary they weigh more than a layer
         for column in columns[1:]:
-            decomposed[column] = adapter.decomposed_forward(*_ids(task, column, rows))
+            ids = _ids(task, column, rows)
+            found.append(
+                _compared(adapter.decomposed_forward(*ids), adapter.plain_forward(*ids), task, rows)
+            )
+        plain = {column: ends for column, (_, _, ends) in zip(columns, found, strict=True)}
         proofs = [
             Proof(
                 code="PD630",
                 name="decomposed forward = plain forward",
-                error=_largest(
-                    _distance(decomposed[column], plain[column], task, rows) for column in columns
-                ),
+                error=_largest(error for error, _, _ in found),
                 tolerance=tolerance,
                 compared=f"{len(rows)} prompts, all positions, whole vocabulary",
-                logits=_largest(_magnitude(plain[column], task, rows) for column in columns),
+                logits=_largest(magnitude for _, magnitude, _ in found),
             ),
             Proof(
                 code="PD631",
@@ -112,15 +112,19 @@ def _prove(
         return proofs
 
 
-def prove_null_pair(plan: Plan, task: TaskData, adapter: Adapter, tolerance: float) -> Proof:
+def prove_null_pair(
+    plan: Plan, task: TaskData, adapter: Adapter, tolerance: float, memory: int = DEFAULT_MEMORY
+) -> Proof:
     """Every run of a plan, treated value := reference, is the reference run, under what it stands.
 
     A run whose treated side stands under more than its reference side is tried without that.
     """
     rows = min(NULL_ROWS, task.n_rows)
+    memory = min(memory, DEFAULT_MEMORY)
+    settings = Settings(null_pair=True, rows=range(rows), memory=memory)
     errors = [0.0]
     for one in (plan, *_without_more(plan, task)):
-        values = execute(one, task, adapter, Settings(null_pair=True, rows=range(rows)))
+        values = execute(one, task, adapter, settings)
         errors += _null_errors(one, values, whole=one is not plan)
     return Proof(
         code="PD634",
@@ -193,17 +197,36 @@ def _ids(task: TaskData, column: str, rows: np.ndarray) -> tuple[Tensor, Tensor]
     return torch.from_numpy(np.ascontiguousarray(ids)), torch.from_numpy(lengths)
 
 
+def _compared(
+    found: Tensor, wanted: Tensor, task: TaskData, rows: np.ndarray
+) -> tuple[float, float, Tensor]:
+    """How far logits (rows, pos, d_vocab) lie apart, their magnitude, and `wanted` at the ends of
+    the rows, (rows, d_vocab)."""
+    at_end = torch.arange(len(rows)), torch.from_numpy(task.lengths[rows] - 1)
+    error, magnitude = _distance(found, wanted, task, rows), _magnitude(wanted, task, rows)
+    return error, magnitude, wanted.cpu()[at_end]
+
+
 def _distance(found: Tensor, wanted: Tensor, task: TaskData, rows: np.ndarray) -> float:
     """Largest difference at real tokens, relative to the largest magnitude if above 1."""
     scale = max(1.0, _magnitude(wanted, task, rows))
-    return _magnitude(found.double() - wanted.double(), task, rows) / scale
+    each = zip(found, wanted, task.lengths[rows].tolist(), strict=True)  # row by row: less memory
+    return (
+        _largest(
+            float((one[:length].double() - other[:length].double()).abs().max())
+            for one, other, length in each
+        )
+        / scale
+    )
 
 
 def _magnitude(values: Tensor, task: TaskData, rows: np.ndarray) -> float:
     """The largest magnitude at real tokens."""
-    lengths = torch.from_numpy(task.lengths[rows])
-    real = (torch.arange(values.shape[1]) < lengths.unsqueeze(-1)).to(values.device)
-    return float(values[real].double().abs().max())
+    lengths = task.lengths[rows].tolist()
+    return _largest(
+        float(row[:length].double().abs().max())
+        for row, length in zip(values, lengths, strict=True)
+    )
 
 
 def _written(
@@ -235,10 +258,12 @@ def _extremes(
     adapter: Adapter,
     task: TaskData,
     rows: np.ndarray,
-    plain: dict[str, Tensor],
+    plain: Mapping[str, Tensor],
     tolerance: float,
 ) -> list[Proof]:
     """`keep(full)` is the reference run and `keep(none)` the treated run, by way of the planner.
+
+    `plain`: by column the logits of the unmodified model at the ends of the rows, (rows, d_vocab).
 
     The sets are written so that nothing cancels on paper: every head's paths, their complement and
     their union go through automaton, masks and blends.
@@ -251,10 +276,8 @@ def _extremes(
     asked = _with_answers(task, ids)
     plans = _extreme_plans(planner, task)
     proofs = []
-    ends = task.lengths[rows] - 1
-    at_end = torch.arange(len(rows)), torch.from_numpy(ends)
     for plan in plans:
-        settings = Settings(memory=planner.limits.memory, rows=rows.tolist())
+        settings = Settings(memory=planner.room(task.name), rows=rows.tolist())
         values = execute(plan, asked, adapter, settings)
         for number, output in enumerate(plan.outputs):
             found = np.stack([values[number, m][0] for m in measures], axis=1)
@@ -262,7 +285,7 @@ def _extremes(
             if treated and not spec.how.own_run:
                 continue
             column = spec.column if treated else task.reference
-            wanted = plain[column].cpu()[at_end][:, ids].double().numpy()
+            wanted = plain[column][:, ids].double().numpy()
             scale = max(1.0, float(np.abs(wanted).max()))
             proofs.append(
                 Proof(
@@ -317,6 +340,29 @@ def prove_cost(planner: Planner, task: TaskData, itemsize: int) -> float:
     for plan in _extreme_plans(planner, task):
         found += rows_cost(plan, plan_cost(plan, itemsize), PROOF_ROWS)
     return found + own
+
+
+def prove_reads(planner: Planner, task: TaskData, itemsize: int) -> int:
+    """Layers that `prove` reads where weights are streamed: of each column by the unmodified model
+    and by the components, and by the runs that keep every path and no path."""
+    found = sum(prove_reads(planner, branch, itemsize) for branch in task.branches.values())
+    spec, rows = planner.specs[task.name].treated, _proof_rows(task).tolist()
+    columns = 2 if spec is not None and spec.column not in ("", task.reference) else 1
+    found += 2 * columns * planner.shape_of(task.name).n_layers
+    for plan in _extreme_plans(planner, task):
+        weighed = plan_cost(plan, itemsize)
+        found += layer_reads(
+            plan, rows_within(plan, weighed, planner.room(task.name), "cpu"), rows=rows
+        )
+    return found
+
+
+def null_reads(plan: Plan, itemsize: int, memory: int) -> int:
+    """Layers that `prove_null_pair` reads where weights are streamed."""
+    rows = range(min(NULL_ROWS, plan.masks.n_rows))
+    room = min(memory, DEFAULT_MEMORY)
+    batch = rows_within(plan, plan_cost(plan, itemsize), room, "cpu")
+    return layer_reads(plan, batch, null_pair=True, rows=rows)
 
 
 def rows_cost(plan: Plan, weighed: Cost, rows: int) -> float:

@@ -167,7 +167,7 @@ class EngineSession:
         from pathdsl.engine.run.runner import Settings, execute, plan_cost
 
         weighed = plan_cost(plan, self.adapter.dtype.itemsize)
-        settings = Settings(memory=self.planner.limits.memory)
+        settings = Settings(memory=self.planner.room(plan.task))
         parts = self.recall.parts(plan) if self.recall is not None else None
         runs = "1 run" if len(plan.outputs) == 1 else f"{len(plan.outputs):,} runs"
         behind = f" with `{plan.behind}` behind the prompts" if plan.behind else ""
