@@ -30,21 +30,32 @@ from .child import ROOT
 from .processes import SHARED
 
 MAKE = """
-import sys
+import json, re, sys
+from pathlib import Path
 import torch
+from safetensors.torch import save_file
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 into, words, layers, width, heads, dtype = sys.argv[1:]
-torch.manual_seed(0)
-config = GPT2Config(n_embd=int(width), n_layer=int(layers), n_head=int(heads))
-torch.set_default_dtype(getattr(torch, dtype))
+config = GPT2Config(n_embd=int(width), n_layer=int(layers), n_head=int(heads), dtype=dtype,
+                    architectures=["GPT2LMHeadModel"])
 with torch.device("meta"):
-    model = GPT2LMHeadModel(config)
-model.to_empty(device="cpu")
-for name, weight in model.named_parameters():
-    norm = "ln_" in name and name.endswith("weight")
-    weight.data.fill_(1.0) if norm else weight.data.normal_(0.0, 0.02)
-model.tie_weights()
-model.save_pretrained(into, max_shard_size="1GB")
+    shapes = {name: p.shape for name, p in GPT2LMHeadModel(config).named_parameters()}
+config.save_pretrained(into)
+torch.manual_seed(0)
+where, shards = {}, {}
+for name in shapes:  # a file for each layer, so that no more than one is in memory
+    layer = re.search(r"[.]([0-9]+)[.]", name)
+    shards.setdefault(layer[1] if layer else "outside", []).append(name)
+for number, names in enumerate(shards.values(), 1):
+    file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+    save_file({
+        name: (torch.ones(shapes[name]) if "ln_" in name and name.endswith("weight")
+               else 0.02 * torch.randn(shapes[name])).to(getattr(torch, dtype))
+        for name in names
+    }, Path(into, file), {"format": "pt"})
+    where.update(dict.fromkeys(names, file))
+Path(into, "model.safetensors.index.json").write_text(
+    json.dumps({"metadata": {}, "weight_map": where}))
 words = GPT2TokenizerFast(vocab=f"{words}/vocab.json", merges=f"{words}/merges.txt")
 words.save_pretrained(into)
 """

@@ -19,6 +19,7 @@ The mapping of parameters that fetches on access is as in ZeRO-3 of DeepSpeed (R
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import sys
@@ -41,9 +42,10 @@ KEPT_BYTES = 16_000_000
 LEAST_ROWS = 256
 """Rows of a converted unembedding that take part in a product together, at least."""
 
-BLOCK_BYTES = 32_000_000
+BLOCK_BYTES = 4_000_000
 """Bytes of a converted unembedding that take part in a product together."""
 
+_M_MMAP_THRESHOLD = -3  # malloc.h of glibc
 _KINDS = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
 }  # fmt: skip
@@ -168,6 +170,8 @@ class Stream:
         part: int | str = stored.name if layer is None else layer
         if part != self.part:
             self._enter(part)
+            if of in self._at_hand:  # it has been on its way
+                return self._at_hand[of]
         if stored.path not in self._open:
             self._open[stored.path] = self._file(stored)
         found = self._as(of, self._open[stored.path].get_tensor(stored.name))
@@ -306,6 +310,7 @@ def built(
     Raises UnlikeFile where a weight is not in the files as the model has it; and what
     `from_pretrained` raises.
     """
+    _give_back()
     with torch.device("meta"):
         kind: Any = type(auto.from_config(config))
     state, known = _standing(stored, dtype, device)
@@ -318,6 +323,17 @@ def built(
     _buffers(model, known, device)
     _install(model, known, stored, device)
     return model, report
+
+
+def _give_back() -> None:
+    """Ask glibc, where it is, to give large blocks back to the system as soon as they are free.
+
+    It learns from blocks that are freed to keep ever larger ones: with logits of a whole vocabulary
+    and converted weights that was 60 MB of a limit of 500.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 4_000_000)
 
 
 def _standing(
