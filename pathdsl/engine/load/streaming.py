@@ -34,10 +34,10 @@ from torch.nn import functional
 
 from pathdsl.engine.load.header import Stored, UnlikeFile, layer_of
 
-__all__ = ["Stream", "Streamed", "built", "rows_of", "stream_of"]
+__all__ = ["Stream", "Streamed", "built", "give_back", "rows_of", "stream_of"]
 
-KEPT_BYTES = 16_000_000
-"""Bytes of a weight outside of layers that is kept once it is read: norms, positions."""
+KEPT_BYTES = 1_000_000
+"""Bytes of a weight outside of layers that is kept once it is read, as norms are."""
 
 LEAST_ROWS = 256
 """Rows of a converted unembedding that take part in a product together, at least."""
@@ -310,7 +310,7 @@ def built(
     Raises UnlikeFile where a weight is not in the files as the model has it; and what
     `from_pretrained` raises.
     """
-    _give_back()
+    give_back()
     with torch.device("meta"):
         kind: Any = type(auto.from_config(config))
     state, known = _standing(stored, dtype, device)
@@ -325,15 +325,16 @@ def built(
     return model, report
 
 
-def _give_back() -> None:
-    """Ask glibc, where it is, to give large blocks back to the system as soon as they are free.
+def give_back() -> None:
+    """Ask glibc, where it is, to give what is free back to the system, and large blocks at once.
 
     It learns from blocks that are freed to keep ever larger ones: with logits of a whole vocabulary
     and converted weights that was 60 MB of a limit of 500.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 4_000_000)
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(library, "mallopt") and hasattr(library, "malloc_trim"):
+        library.mallopt(_M_MMAP_THRESHOLD, 4_000_000)
+        library.malloc_trim(0)
 
 
 def _standing(

@@ -133,6 +133,10 @@ def load(
             # Splitting tiny products costs more than it saves, most of all beside other programs.
             torch.set_num_threads(1)
         tokenizer = load_tokenizer(source)
+    if streamed:
+        from pathdsl.engine.load.streaming import give_back
+
+        give_back()  # reading a tokenizer and importing a model leave much behind
     weights = {path.name: sha256_of(path) for path in files}
     facts = {
         "model": source.written,
