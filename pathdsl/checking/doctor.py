@@ -23,7 +23,7 @@ from pathdsl.engine.load.files import hub_folder
 from pathdsl.engine.load.resembling import Resemblance, resemblance
 from pathdsl.engine.load.source import ModelSource, config_of, folder_of, shape_of
 from pathdsl.engine.load.weights import LoadedModel, load, quiet
-from pathdsl.engine.planner import Limits, Planner
+from pathdsl.engine.planner import Planner
 from pathdsl.engine.proof import Proof, unproved
 from pathdsl.engine.rounding import rounding_of
 from pathdsl.engine.run.runner import rows_per_batch
@@ -32,7 +32,7 @@ from pathdsl.errors import Diagnostic, EngineError, ExitCode, PathdslError
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import ANY_EDGE, FULL, Nodes, PathSet, cat, complete, minus
-from pathdsl.plan.liveness import row_bytes, schedule
+from pathdsl.plan.liveness import DEFAULT_MEMORY, row_bytes, schedule
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
@@ -264,7 +264,7 @@ def _memory(shape: ModelShape, weights: int, itemsize: int) -> Memory:
     ids = np.zeros((PROMPTS, tokens), np.int64)
     task = _task({"prompt": ids, "other": ids}, [tokens] * PROMPTS, shape)
     plan = _plan(_planner(task, shape), shape, [Measure(kind="kl")])
-    batch = rows_per_batch(plan, itemsize, Limits().memory)
+    batch = rows_per_batch(plan, itemsize, DEFAULT_MEMORY)
     row = row_bytes(plan, itemsize, schedule(plan))
     logits = len(plan.outputs) * shape.n_logits * itemsize  # read at one position of each run
     # Two plain runs and one put together, two copies of their real tokens, three in float64.

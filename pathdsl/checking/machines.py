@@ -50,7 +50,7 @@ class Machines:
         self.proofs: dict[str, Proofs] = {}
         self.book: Book | None = None
         self._turns = Turns()
-        self._kept = nothing_kept(options.limits or Limits())
+        self._kept = nothing_kept()
         self._recalls: dict[str, Recall] = {}
 
     @property
@@ -170,7 +170,7 @@ class Machines:
             model = LazyModel(
                 ready.sources[name], options.device, options.threads, options.store,
                 fused=fuses(ready, ready.tasks_of(name)), meter=self.meter, turns=self._turns,
-                loading=options.held,
+                loading=options.held, streamed=ready.rooms[name].streamed,
             )  # fmt: skip
             self.proofs[name] = Proofs(model)
         return self.proofs[name]
@@ -194,7 +194,7 @@ def _made_by(model: LazyModel, limits: Limits) -> dict[str, str]:
         "processor": processor(),
         "device": model.computes,
         "number of threads": model.facts["threads"],
-        "memory limit": str(limits.memory),
+        "memory limit": str(limits.memory or "not stated"),
         "limit of states": str(limits.max_states),
         "limit of copies": str(limits.max_copies),
         **{f"version of {name}": version for name, version in versions().items()},

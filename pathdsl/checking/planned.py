@@ -13,12 +13,13 @@ from pathdsl.checking.options import CheckOptions, UnknownName, is_in
 from pathdsl.checking.prepare import Ready, prepare
 from pathdsl.engine.attribution.cost import AttributionCost, attribution_cost, beginning
 from pathdsl.engine.data.task import TaskSpec
+from pathdsl.engine.load.room import Room
 from pathdsl.engine.planner import Planner
 from pathdsl.errors import Diagnostic, PathdslError, errors_in
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.syntax.source import SourceFile, sources_of
-from pathdsl.plan.liveness import Cost
+from pathdsl.plan.liveness import DEFAULT_MEMORY, Cost
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.attribution import Attribution
@@ -30,14 +31,19 @@ __all__ = ["AttributionPlan", "PlanOutcome", "TaskPlan", "plan_file"]
 class TaskPlan:
     """One plan with its cost; `batch` is how many rows go together under the limits.
 
-    `self_checks`: what they cost, in plain forward passes.
+    `self_checks`: what they cost, in plain forward passes. `room`: what its model may take of the
+    memory, and `reads` how many layers the runs read where its weights are streamed, `proof_reads`
+    how many the self-checks.
     """
 
     plan: Plan
     cost: Cost
     batch: int
     spec: TaskSpec
+    room: Room
     self_checks: float = 0.0
+    reads: int = 0
+    proof_reads: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +65,8 @@ class PlanOutcome:
     `model` and `dtype` are those of the first model; `models` has the text of every one by its name
     where there are several, and is empty for one.
 
-    `memory`: bytes that the values of one batch may take. `replaced`: as of a `FileOutcome`.
+    `memory`: bytes that are stated; without, what the values of one batch may take. `replaced`:
+    as of a `FileOutcome`.
     """
 
     path: str
@@ -90,7 +97,8 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     from pathdsl.checking.chosen import check_chosen, choosing_requests, open_conditions
     from pathdsl.checking.discovered import check_discovered
     from pathdsl.checking.interventions import check_interventions
-    from pathdsl.checking.proofs import proof_cost
+    from pathdsl.checking.proofs import proof_cost, proof_reads
+    from pathdsl.engine.run.reads import layer_reads
     from pathdsl.engine.run.runner import plan_cost, rows_within
     from pathdsl.engine.scored import asked_in
 
@@ -118,17 +126,21 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     choosing = choosing_requests(program, open_conditions(ready))
     # Of its own, as `check` runs it: what chooses rows runs before anything else is known.
     for plan in (*planner.plans(choosing), *planner.plans(asked.requests)):
-        cost = plan_cost(plan, ready.itemsize(plan.task))
+        size = ready.itemsize(plan.task)
+        cost, room = plan_cost(plan, size), ready.rooms[ready.model_of(plan.task)]
+        values = planner.room(plan.task)
+        batch = rows_within(plan, cost, values, "cpu")
         before = parts.setdefault(plan.task, [])
         before.append(
             TaskPlan(
                 plan=plan,
                 cost=cost,
-                batch=rows_within(plan, cost, planner.limits.memory, "cpu"),
+                batch=batch,
                 spec=planner.specs[plan.task],
-                self_checks=proof_cost(
-                    plan, cost, planner, ready.itemsize(plan.task), first=not before
-                ),
+                room=room,
+                self_checks=proof_cost(plan, cost, planner, size, first=not before),
+                reads=layer_reads(plan, batch, values) if room.streamed else 0,
+                proof_reads=proof_reads(plan, planner, size, not before) if room.streamed else 0,
             )
         )
     return PlanOutcome(
@@ -148,7 +160,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         ),
         adaptive=asked.adaptive,
         later_runs=asked.later_runs,
-        memory=planner.limits.memory,
+        memory=planner.limits.memory or DEFAULT_MEMORY,
         replaced=options.replaced,
         warnings=(*faults, *circular, *ready.warnings, *under),
     )

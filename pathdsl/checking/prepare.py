@@ -25,6 +25,7 @@ from pathdsl.lang.written import written
 if TYPE_CHECKING:
     from pathdsl.engine.data.at_hand import AtHand
     from pathdsl.engine.data.task import Hits
+    from pathdsl.engine.load.room import Room
     from pathdsl.engine.planner import Limits, Planner
     from pathdsl.graph.resolve.resolver import Resolver
     from pathdsl.score.requests import FirstRound
@@ -47,7 +48,7 @@ class Ready:
     """A file ready to be planned; `planner` has the shapes, the rows and the limits.
 
     `sources` are those of the models that some task runs on, by their names in the file, and
-    `tokenizers` theirs, None where a model has none.
+    `tokenizers` theirs, None where a model has none, `rooms` what they may take of the memory.
     """
 
     program: Program
@@ -55,6 +56,7 @@ class Ready:
     tokenizers: Mapping[str, Any | None]
     resolver: Resolver
     planner: Planner
+    rooms: Mapping[str, Room]
     warnings: tuple[Diagnostic, ...]
     rounds: dict[str | None, FirstRound] = field(default_factory=dict, compare=False, repr=False)
 
@@ -305,15 +307,20 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
     """
     from pathdsl.engine.data.prepare import prepare_tasks
     from pathdsl.engine.load.kept_tokenizer import KeptTokenizer, tokenizer_by
+    from pathdsl.engine.load.room import room_of
     from pathdsl.engine.planner import Limits, Planner
 
     limits = options.limits or Limits()
     sources = _sources(program, options)
     shapes = _shapes(sources)
+    rooms = {name: room_of(one, limits.memory, options.device) for name, one in sources.items()}
+    by_task = {t: room.values for name, room in rooms.items() for t in _tasks_of(program, name)}
     shared = options.series.shared if options.series is not None and known is None else None
     key = shared.key(sources, shapes) if shared is not None else None
     if shared is not None and key in shared.found:
-        return replace(shared.found[key], sources=sources)
+        known_ready = shared.found[key]
+        planner = replace(known_ready.planner, rooms=by_task)
+        return replace(known_ready, sources=sources, planner=planner, rooms=rooms)
     resolver = _resolver(program, shapes, limits)
     if options.book is not None:
         options.book.objects["sets"] = resolver.sets  # for the next check of this process
@@ -348,7 +355,9 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
             limits,
             {task: graph.shape for task, graph in resolver.others.items()},
             {} if shared is not None else None,
+            rooms=by_task if limits.memory is not None else {},
         ),
+        rooms=rooms,
         warnings=(*faults, *data.warnings),
     )
     if shared is not None and key is not None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathdsl.plan.liveness import Cost
     from pathdsl.plan.outputs import Plan
 
-__all__ = ["Proofs", "proof_cost"]
+__all__ = ["Proofs", "proof_cost", "proof_reads"]
 
 
 class Proofs:
@@ -91,9 +91,8 @@ class Proofs:
         model = self.model
         self.spent += null_cost(plan, plan_cost(plan, model.adapter.dtype.itemsize))
         model.meter.start(f"self-check of the runs of task `{plan.task}`")
-        proof = prove_null_pair(
-            plan, planner.rows(plan), model.adapter, model.rounding, planner.limits.memory, kept
-        )
+        room = planner.room(plan.task)
+        proof = prove_null_pair(plan, planner.rows(plan), model.adapter, model.rounding, room, kept)
         model.meter.end()
         return proof
 
@@ -112,6 +111,15 @@ def proof_cost(plan: Plan, cost: Cost, planner: Planner, itemsize: int, first: b
     if first:
         spent += prove_cost(planner, planner.tasks[plan.task], itemsize)
     return spent
+
+
+def proof_reads(plan: Plan, planner: Planner, itemsize: int, first: bool) -> int:
+    """Layers that the self-checks of a plan read where weights are streamed."""
+    from pathdsl.engine.self_check import null_reads, prove_reads
+
+    room = planner.room(plan.task)
+    read = null_reads(plan, itemsize, room) if _treats(plan) else 0
+    return read + (prove_reads(planner, planner.tasks[plan.task], itemsize) if first else 0)
 
 
 def _treats(plan: Plan) -> bool:

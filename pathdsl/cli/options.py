@@ -68,7 +68,7 @@ Only = Annotated[
     str | None, typer.Option("--only", metavar="NAME", help="Judge this claim or let alone.")
 ]
 Memory = Annotated[
-    str | None, typer.Option("--memory", metavar="SIZE", help="Values at one time, as in 2GB.")
+    str | None, typer.Option("--memory", metavar="SIZE", help="Weights and values, as in 2GB.")
 ]
 MaxStates = Annotated[
     int | None, typer.Option("--max-states", metavar="N", min=1, help="Largest automaton.")

@@ -13,6 +13,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING
@@ -87,6 +88,7 @@ class LazyModel:
     Raises what `pathdsl.engine.load.weights.load` raises: at once without a store, else when files
     are missing, and for damaged weights when they are read. `loading` stands for that `load`.
     `computes`: the device with what else on it decides how products are formed, with a store.
+    `streamed`: reading the weights is building what reads them, layer by layer, when it computes.
     """
 
     def __init__(
@@ -100,11 +102,12 @@ class LazyModel:
         meter: Meter | None = None,
         turns: Turns | None = None,
         loading: Callable[..., LoadedModel] | None = None,
+        streamed: bool = False,
     ) -> None:
         self.source = source
         self.turns = turns or Turns()
         self.meter = meter or Meter()
-        self.fused = fused
+        self.fused, self.streamed = fused, streamed
         self._loading = loading
         self.device = device
         self.threads = threads
@@ -214,7 +217,9 @@ class LazyModel:
         self.turns.take(self)
         self.meter.start("loading the model")
         settle()
-        loaded = (self._loading or load)(self.source, self.device, self.threads, fused=self.fused)
+        loaded = (self._loading or load)(
+            self.source, self.device, self.threads, fused=self.fused, streamed=self.streamed
+        )
         self.meter.end()
         # What is kept is kept under what was looked at: that must be what was loaded.
         others = bool(self._weights) and dict(loaded.weights) != dict(self._weights)
@@ -228,7 +233,7 @@ class LazyModel:
                     advice="pathdsl check again, when nothing writes to them",
                 )
             )
-        self._loaded = loaded
+        self._loaded = replace(loaded, tokenizer=None)  # nobody asks here, and it takes 30 MB
         self._weights = loaded.weights
         self._facts = dict(loaded.facts)
         self._precision = precision_of(loaded.adapter)

@@ -27,9 +27,13 @@ __all__ = ["Limits", "Planner"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Stated bounds of a check; results do not depend on them but by rounding."""
+    """Stated bounds of a check; results do not depend on them but by rounding.
 
-    memory: int = DEFAULT_MEMORY
+    `memory`: bytes for weights and values together (`pathdsl.engine.load.room`); None: weights are
+    held, and the values of one batch get 256 MB beside them.
+    """
+
+    memory: int | None = None
     max_states: int = MAX_STATES
     max_copies: int = MAX_COPIES
 
@@ -38,7 +42,8 @@ class Limits:
 class Planner:
     """Builds plans for requests; needs the rows, not the weights.
 
-    `shape` is that of the first model, `shapes` that of each task on another one. `kept` has the
+    `shape` is that of the first model, `shapes` that of each task on another one, `rooms` the bytes
+    that values may take, by task, where weights have their part of a stated memory. `kept` has the
     plans that were built, where other models of these shapes follow on the same rows. `by_value`:
     what is equal in both runs is the reference run's, and paths that begin there count for nothing.
     """
@@ -50,6 +55,12 @@ class Planner:
     shapes: Mapping[str, ModelShape] = field(default_factory=dict)
     kept: dict[object, tuple[Plan, ...]] | None = field(default=None, repr=False)
     by_value: bool = True
+    rooms: Mapping[str, int] = field(default_factory=dict)
+
+    def room(self, task: str) -> int:
+        """Bytes that the values of a task may take, those of a batch and those that are kept."""
+        stated = DEFAULT_MEMORY if self.limits.memory is None else self.limits.memory
+        return self.rooms.get(task, stated)
 
     def shape_of(self, task: str) -> ModelShape:
         """The shape of the model that a task runs on."""

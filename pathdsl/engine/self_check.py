@@ -21,7 +21,8 @@ from pathdsl.engine.planner import Planner
 from pathdsl.engine.proof import Proof, worst_of
 from pathdsl.engine.rounding import rounding_of
 from pathdsl.engine.run.kept import Kept
-from pathdsl.engine.run.runner import Settings, Values, execute, plan_cost
+from pathdsl.engine.run.reads import layer_reads
+from pathdsl.engine.run.runner import Settings, Values, execute, plan_cost, rows_within
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import FULL, Nodes, PathSet, cat, complete, minus, union
 from pathdsl.plan.build import build_plans
@@ -162,7 +163,7 @@ def _name(task: TaskData, column: str, rows: np.ndarray) -> bytes:
 
 
 def null_settings(task: TaskData, memory: int) -> Settings:
-    """How the null pair of a plan is executed."""
+    """How the null pair of a plan is executed, as its runs are."""
     return Settings(memory=memory, null_pair=True, rows=range(min(NULL_ROWS, task.n_rows)))
 
 
@@ -313,7 +314,7 @@ def _extremes(
     plans = _extreme_plans(planner, task)
     proofs = []
     for plan in plans:
-        settings = Settings(memory=planner.limits.memory, rows=rows.tolist())
+        settings = Settings(memory=planner.room(task.name), rows=rows.tolist())
         values = execute(plan, asked, adapter, settings)
         for number, output in enumerate(plan.outputs):
             found = np.stack([values[number, m][0] for m in measures], axis=1)
@@ -379,6 +380,26 @@ def prove_cost(
         found += weighed.macs / max(weighed.plain_macs, 1) * len(rows) / task.n_rows
     branches = task.branches.values()
     return found + sum(prove_cost(planner, branch, itemsize, shown) for branch in branches)
+
+
+def prove_reads(planner: Planner, task: TaskData, itemsize: int) -> int:
+    """Layers that `prove` reads where weights are streamed: of each column by the unmodified model
+    and by the components, and by the runs that keep every path and no path."""
+    found, rows = 0, _proof_rows(task).tolist()
+    for _ in _proof_columns(planner, task):
+        found += 2 * planner.shape_of(task.name).n_layers
+    room = planner.room(task.name)
+    for plan in _extreme_plans(planner, task):
+        batch = rows_within(plan, plan_cost(plan, itemsize), room, "cpu")
+        found += layer_reads(plan, batch, room, rows=rows)
+    return found + sum(prove_reads(planner, one, itemsize) for one in task.branches.values())
+
+
+def null_reads(plan: Plan, itemsize: int, memory: int) -> int:
+    """Layers that `prove_null_pair` reads where weights are streamed and no plain run is kept."""
+    rows = range(min(NULL_ROWS, plan.masks.n_rows))
+    batch = rows_within(plan, plan_cost(plan, itemsize), memory, "cpu")
+    return layer_reads(plan, batch, memory, null_pair=True, rows=rows)
 
 
 def null_cost(plan: Plan, weighed: Cost) -> float:

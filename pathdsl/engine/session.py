@@ -15,7 +15,7 @@ import numpy as np
 from pathdsl.engine.attribution.cost import attribution_cost, beginning
 from pathdsl.engine.lazy_model import LazyModel
 from pathdsl.engine.meter import Meter, Progress
-from pathdsl.engine.planner import Limits, Planner
+from pathdsl.engine.planner import Planner
 from pathdsl.engine.proof import Proof
 from pathdsl.engine.recall import Recall
 from pathdsl.engine.rounding import ROUNDING, allowance, precision_of
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 __all__ = ["EngineSession", "nothing_kept"]
 
 
-def nothing_kept(limits: Limits) -> Callable[[], Kept]:
+def nothing_kept() -> Callable[[], Kept]:
     """Where plans leave what they share: empty, made when it is first asked for."""
 
     @cache
     def made() -> Kept:
-        from pathdsl.engine.run.kept import Kept, share_of
+        from pathdsl.engine.run.kept import Kept
 
-        return Kept(share_of(limits.memory))
+        return Kept(0)
 
     return made
 
@@ -93,13 +93,16 @@ class EngineSession:
         self.scores = ScoredValues(planner)
         self.attributed: list[float] = []
         self.owner = owner
-        self._kept = kept or nothing_kept(planner.limits)
+        self._kept = kept or nothing_kept()
 
     @property
     def kept(self) -> Kept:
-        """What plans of this model share."""
+        """What plans of this model share; of several models one has its room at a time."""
+        from pathdsl.engine.run.kept import share_of
+
         found = self._kept()
         found.owner = self.owner
+        found.room = share_of(min(map(self.planner.room, self.planner.tasks)))
         return found
 
     @property
@@ -199,10 +202,9 @@ class EngineSession:
         from pathdsl.engine.run.runner import Settings, expect
         from pathdsl.engine.self_check import null_settings
 
-        memory = self.planner.limits.memory
         self.kept.forget_expected()
         for plan in plans:
-            task = self.planner.rows(plan)
+            task, memory = self.planner.rows(plan), self.planner.room(plan.task)
             each = [Settings(memory=memory)]
             if self.prove is not None and any(output.run.treats for output in plan.outputs):
                 each.append(null_settings(task, memory))
@@ -213,7 +215,7 @@ class EngineSession:
         from pathdsl.engine.run.runner import Settings, execute, plan_cost
 
         weighed = plan_cost(plan, self.adapter.dtype.itemsize)
-        settings = Settings(memory=self.planner.limits.memory)
+        settings = Settings(memory=self.planner.room(plan.task))
         parts = self.recall.parts(plan) if self.recall is not None else None
         runs = "1 run" if len(plan.outputs) == 1 else f"{len(plan.outputs):,} runs"
         behind = f" with `{plan.behind}` behind the prompts" if plan.behind else ""

@@ -275,7 +275,7 @@ class SharedSession(EngineSession):
             return known
         from pathdsl.engine.run.runner import plan_cost, rows_within, values_of
 
-        adapter, limit = self.adapter, self.planner.limits.memory
+        adapter, limit = self.adapter, self.planner.room(plan.task)
         weighed = plan_cost(plan, adapter.dtype.itemsize)
         return Work(
             plan=parts.plan_key,
@@ -336,7 +336,7 @@ class SharedSession(EngineSession):
         numbers = ", ".join([str(first + block) for block in todo[:4]] + ["…"] * (len(todo) > 4))
         plan = one.plan
         self.meter.what = f"task `{plan.task}`: item{'s' * (len(todo) > 1)} {numbers}"
-        settings = Settings(memory=self.planner.limits.memory, blocks=frozenset(todo))
+        settings = Settings(memory=self.planner.room(plan.task), blocks=frozenset(todo))
         try:
             execute(
                 plan, self.planner.rows(plan), self.adapter, settings, self.meter, one.parts,

@@ -343,7 +343,7 @@ class _Work:
                 "forward passes; raise the budget, or choose a cheaper method"
             )
         circuits = len(ladder) or 1
-        values = ready.planner.limits.memory
+        values = ready.planner.room(self.meant.task)
         memory = max(values, cost.peak) if cost is not None else values
         forecast = Forecast(
             task=self.meant.task,

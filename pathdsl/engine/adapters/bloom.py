@@ -110,10 +110,9 @@ class BloomAdapter(BlockAdapter):
         embedded: Tensor = self._norm(self._tokens(ids.to(self._device)))
         return embedded
 
-    def _embedding(self) -> Tensor:
-        """The token embedding matrix as it enters the stream, (d_vocab, d)."""
-        with torch.no_grad():
-            normed: Tensor = self._norm(super()._embedding())
+    def _embedding(self, ids: Tensor) -> Tensor:
+        """Rows of the token embedding matrix as they enter the stream, (n,) ids -> (n, d)."""
+        normed: Tensor = self._norm(super()._embedding(ids))
         return normed
 
     def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:

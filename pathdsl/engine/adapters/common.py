@@ -10,8 +10,9 @@ mask for all copies and gives no pattern out. Both are the same function up to r
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,9 +21,14 @@ from torch.nn import functional
 
 from pathdsl.engine.adapters.base import Adapter, check_weights, layers, visible
 from pathdsl.engine.adapters.norms import Given, Scales, apply, linear_part
+from pathdsl.engine.load.streaming import rows_of
 from pathdsl.graph.model.shape import ModelShape
 
 __all__ = ["CausalAdapter", "bias_of", "scaled_bias"]
+
+
+EMBEDDING_ROWS = 4096
+"""Rows of the token embedding that are looked at together."""
 
 
 def scaled_bias(part: nn.Linear, x: Tensor, bias: Tensor) -> Tensor:
@@ -199,13 +205,23 @@ class CausalAdapter(Adapter):
     def embedding_std(self) -> float:
         """The standard deviation of all entries of the token embedding matrix."""
         if self._embedding_std is None:
-            self._embedding_std = float(self._embedding().double().std(correction=0))
+            mean = self._over_embedding(lambda rows: rows)
+            self._embedding_std = math.sqrt(self._over_embedding(lambda rows: (rows - mean) ** 2))
         return self._embedding_std
 
-    def _embedding(self) -> Tensor:
-        """The token embedding matrix, (d_vocab, d)."""
-        weight: Tensor = self.model.get_input_embeddings().weight.detach()
-        return weight
+    def _over_embedding(self, of: Callable[[Tensor], Tensor]) -> float:
+        """The mean of a function of the entries of the token embedding matrix, in float64."""
+        tokens: int = self.model.get_input_embeddings().num_embeddings
+        total, count = 0.0, 0
+        with torch.no_grad():
+            for ids in torch.arange(tokens).split(EMBEDDING_ROWS):
+                rows = self._embedding(ids).double()
+                total, count = total + float(of(rows).sum()), count + rows.numel()
+        return total / count
+
+    def _embedding(self, ids: Tensor) -> Tensor:
+        """Rows of the token embedding matrix as the stream gets it, (n,) ids -> (n, d)."""
+        return rows_of(self.model.get_input_embeddings(), ids)
 
     def behind_attention(self, layer: int, total: Tensor) -> Tensor:
         """The stream behind attention: the sum as it is, without a norm of its own."""
@@ -225,9 +241,9 @@ class CausalAdapter(Adapter):
 
     def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
         """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
-        weight, bias = self.head.weight, self.head.bias
+        bias, weight = self.head.bias, rows_of(self.head, ids)  # of each row (c, d)
         ids = ids.to(weight.device, non_blocking=True)
-        logits = torch.matmul(normed, weight[ids].transpose(-1, -2))
+        logits = torch.matmul(normed, weight.transpose(-1, -2))
         return self._capped(logits if bias is None else logits + bias[ids].unsqueeze(1))
 
     def final_norm_part(self, written: Tensor, scales: Given) -> Tensor:
@@ -238,8 +254,7 @@ class CausalAdapter(Adapter):
 
     def unembed_part(self, normed: Tensor, ids: Tensor) -> Tensor:
         """What it adds to the logits of chosen tokens, (n, d) with ids (n, c) -> (n, c)."""
-        weight = self.head.weight
-        return torch.einsum("nd,ncd->nc", normed, weight[ids.to(weight.device)].double())
+        return torch.einsum("nd,ncd->nc", normed, rows_of(self.head, ids).double())
 
     def _capped(self, logits: Tensor) -> Tensor:
         """Logits as the model gives them out."""

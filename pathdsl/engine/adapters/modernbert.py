@@ -103,11 +103,9 @@ class ModernBertAdapter(EncoderAdapter):
         embedded: Tensor = self.model.model.embeddings(input_ids=ids.to(self._device))
         return embedded
 
-    def _embedding(self) -> Tensor:
-        """The token embedding matrix as the stream gets it, (d_vocab, d)."""
-        embeddings = self.model.model.embeddings
-        with torch.no_grad():
-            normed: Tensor = embeddings.norm(embeddings.tok_embeddings.weight)
+    def _embedding(self, ids: Tensor) -> Tensor:
+        """Rows of the token embedding matrix as the stream gets it, (n,) ids -> (n, d)."""
+        normed: Tensor = self.model.model.embeddings.norm(super()._embedding(ids))
         return normed
 
     def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:

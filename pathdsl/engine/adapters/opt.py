@@ -101,9 +101,9 @@ class OptAdapter(BlockAdapter):
             tokens = self._into(tokens)
         return tokens + self._places.weight[places + self._places.offset]
 
-    def _embedding(self) -> Tensor:
-        """The token embedding matrix as the stream gets it, (d_vocab, d)."""
-        weight = super()._embedding()
+    def _embedding(self, ids: Tensor) -> Tensor:
+        """Rows of the token embedding matrix as the stream gets it, (n,) ids -> (n, d)."""
+        weight = super()._embedding(ids)
         if self._into is not None:
             weight = weight.double() @ self._into.weight.detach().double().t()
         return weight

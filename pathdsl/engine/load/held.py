@@ -29,12 +29,13 @@ class Held:
         threads: int | None = None,
         *,
         fused: bool = False,
+        streamed: bool = False,
     ) -> LoadedModel:
         """The model of a source; raises what `load` raises."""
-        mark = source, device, threads, fused, _marks(source)
+        mark = source, device, threads, fused, streamed, _marks(source)
         if self._model is None or mark != self._mark:
             self._model = None  # one at a time has its weights in memory
-            self._model = load(source, device, threads, fused=fused)
+            self._model = load(source, device, threads, fused=fused, streamed=streamed)
             self._mark = mark
         return self._model
 

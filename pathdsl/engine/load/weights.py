@@ -43,6 +43,7 @@ from pathdsl.engine.load.files import (
     strangers,
     unreachable,
 )
+from pathdsl.engine.load.header import UnlikeFile, stored_weights
 from pathdsl.engine.load.source import DTYPES, ModelSource, config_of, folder_of, vet_config
 from pathdsl.engine.load.tokenizer_file import read_otherwise
 from pathdsl.engine.load.versions import version_text, version_warning
@@ -90,6 +91,7 @@ def load(
     threads: int | None = None,
     *,
     fused: bool = False,
+    streamed: bool = False,
 ) -> LoadedModel:
     """The model of a source with its adapter and tokenizer, on `device`.
 
@@ -97,6 +99,8 @@ def load(
     one does not hold them; each layer then runs where it is.
     `fused`: attention without its (queries x keys) pattern where the family allows it; which one
     it became is the fact `attention`, and holds for the model's own forward pass, too.
+    `streamed`: its weights stay in their files, and a layer is read when it is used
+    (`pathdsl.engine.load.streaming`). Not with "auto".
 
     Raises LanguageError where the file names something that cannot be used (PD600, PD601, PD604,
     PD607, PD608, PD610, PD612, PD613, PD615) and EngineError where the weights or the machine
@@ -120,7 +124,7 @@ def load(
         fused = fused and fuses(config)
         announce(config)
         attention = implementation(config, fused=fused)
-        model = _read_weights(source, place, files, target, attention, spread)
+        model = _read_weights(source, place, files, target, attention, spread, streamed)
         _check_finite(source, model)
         model.eval()
         adapter = adapter_for(model, fused=fused)
@@ -129,6 +133,10 @@ def load(
             # Splitting tiny products costs more than it saves, most of all beside other programs.
             torch.set_num_threads(1)
         tokenizer = load_tokenizer(source)
+    if streamed:
+        from pathdsl.engine.load.streaming import give_back
+
+        give_back()  # reading a tokenizer and importing a model leave much behind
     weights = {path.name: sha256_of(path) for path in files}
     facts = {
         "model": source.written,
@@ -240,6 +248,7 @@ def _read_weights(
     device: torch.device,
     attention: str,
     spread: bool,
+    streamed: bool,
 ) -> Any:
     """The model as transformers builds it: every weight read, and every weight used."""
     import torch
@@ -252,21 +261,29 @@ def _read_weights(
     try:
         kind = str(config.get("model_type"))
         auto = getattr(transformers, FAMILIES[kind].auto if kind in FAMILIES else _DECODER)
-        read: Any = auto.from_pretrained
-        model, report = read(
-            place,
-            revision=source.revision or "main",
-            use_safetensors=True,
-            trust_remote_code=False,
-            attn_implementation=attention,
+        where = {"revision": source.revision or "main", "trust_remote_code": False}
+        fields = {
             **{name: own for name, own in _RETURNED.items() if name in config},
             **({"_attn_implementation": attention} if "_attn_implementation" in config else {}),
-            dtype=getattr(torch, source.dtype),
-            output_loading_info=True,
-            # What transformers takes otherwise has no float64 on a CPU, and is an error there.
+        }
+        dtype: torch.dtype = getattr(torch, source.dtype)
+        # What transformers takes otherwise has no float64 on a CPU, and is an error there.
+        options = {
+            "attn_implementation": attention,
             **({"experts_implementation": "eager"} if mixed else {}),
-            **({"device_map": "auto"} if spread else {}),
-        )
+        }  # fmt: skip
+        if streamed:
+            from pathdsl.engine.load.streaming import built
+
+            given = transformers.AutoConfig.from_pretrained(place, **where, **fields)
+            weights = stored_weights(source, files)
+            model, report = built(auto, given, weights, dtype, device, **options)
+        else:
+            read: Any = auto.from_pretrained
+            model, report = read(
+                place, **where, **fields, **options, use_safetensors=True, dtype=dtype,
+                output_loading_info=True, **({"device_map": "auto"} if spread else {}),
+            )  # fmt: skip
         kinds = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
         found = {kind: sorted(map(str, report.get(kind) or ())) for kind in kinds}
         found["unexpected_keys"] = strangers(model, found["unexpected_keys"], files)
@@ -274,8 +291,7 @@ def _read_weights(
             raise _misfit(source, found)
         if spread:
             check_placed(source, model)
-            return model
-        return model.to(device)
+        return model if spread or streamed else model.to(device)
     except torch.OutOfMemoryError as error:
         raise _no_memory(source, device) from error
     except MemoryError as error:
@@ -302,6 +318,15 @@ def _read_weights(
         raise _unbuilt(source, place, error) from error
     except PathdslError:
         raise
+    except UnlikeFile as error:
+        raise EngineError(
+            source.fault(
+                "PD620",
+                f"`{source.location}` cannot be read a layer at a time: `{error.name}` does not "
+                "lie in its files as the model has it",
+                advice="without `--memory` all weights are loaded",
+            )
+        ) from error
     except Exception as error:
         # The strict classes of configs raise errors of their own; what else transformers raises
         # while it reads a folder of somebody's is about that folder, too.
@@ -382,10 +407,15 @@ def _check_finite(source: ModelSource, model: Any) -> None:
     """Raise EngineError PD606 where a weight is infinite or not a number."""
     import torch
 
-    def finite(weights: torch.Tensor) -> bool:
+    from pathdsl.engine.load.streaming import stream_of
+
+    stream = stream_of(model)
+
+    def finite(parameter: torch.nn.Parameter) -> bool:
+        weights = parameter.detach() if stream is None else stream.in_file(parameter)
         # A whole embedding compared with infinity takes half of its own memory again, and more.
-        parts = weights.detach().flatten().split(LOOKED_AT)
-        return all(bool(torch.isfinite(part).all()) for part in parts)
+        parts = weights.flatten().split(LOOKED_AT)
+        return all(bool(torch.isfinite(part.to(parameter.dtype)).all()) for part in parts)
 
     bad = [name for name, p in model.named_parameters() if not finite(p)]
     if bad:

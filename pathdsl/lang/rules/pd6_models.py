@@ -221,11 +221,12 @@ _REFUSED: tuple[Page, ...] = (
     Page(
         code="PD620",
         name="no-memory-for-weights",
-        summary="The weights do not fit into the memory of the device.",
+        summary="The weights do not fit into the memory of the device, or one layer of them does "
+        "not fit into what `--memory` states.",
         why="Nothing could be run.",
-        repair="Use a narrower dtype, a smaller model or another device; `--device auto` spreads "
-        "whole layers over all GPUs. Weights that would be read from the disk at every call are "
-        "refused.",
+        repair="State a `--memory` that holds a layer, and weights are read a layer at a time. Or "
+        "use a narrower dtype, a smaller model or another device; `--device auto` spreads whole "
+        "layers over all GPUs.",
         shown_by=_SHOWN_BY,
     ),
     Page(

@@ -123,7 +123,8 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
          f"{plain(part.self_checks, 1)} more for self-checks"],
         ["  memory", f"{size_text(cost.row_bytes)} a prompt, "
          f"{size_text(cost.row_bytes * part.batch)} a batch of {many(part.batch, 'prompt')} "
-         f"(limit {size_text(outcome.memory)})"],
+         f"(limit {size_text(part.room.values)})"],
+        ["  weights", _weights(part) if part.room.streamed else ""],
     ]  # fmt: skip
     behind = f", `{plan.behind}` behind the prompts" if plan.behind else ""
     lines = [view.heading(f"Task {plan.task}{behind}"), *table([f for f in facts if f[1]])]
@@ -144,6 +145,16 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
     if rest:
         lines.append(f"  … {many(rest, 'more run')}; `--all` shows them")
     return lines
+
+
+def _weights(part: TaskPlan) -> str:
+    """How often weights are read that are not held."""
+    room, layers = part.room, max(part.plan.shape.n_layers, 1)
+    times = plain(part.reads / layers, 1), plain(part.proof_reads / layers, 1)
+    return (
+        f"{size_text(room.weights)}, read a layer at a time ({size_text(room.layer)}): about "
+        f"{times[0]} times by the runs, {times[1]} by self-checks"
+    )
 
 
 def _attribution(one: AttributionPlan, outcome: PlanOutcome, view: View) -> list[str]:
@@ -197,6 +208,16 @@ def plan_object(outcome: PlanOutcome) -> dict[str, Any]:
     }
 
 
+def _streamed_object(part: TaskPlan) -> dict[str, Any]:
+    """Bytes of all weights and of a layer, and how many layers are read."""
+    return {
+        "weights": part.room.weights,
+        "layer": part.room.layer,
+        "layer_reads": part.reads,
+        "self_check_layer_reads": part.proof_reads,
+    }
+
+
 def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
     plan, cost = part.plan, part.cost
     counted, task = sharing(plan), outcome.tasks[plan.task]
@@ -218,6 +239,7 @@ def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
         "self_checks": part.self_checks,
         "row_bytes": cost.row_bytes,
         "batch_rows": part.batch,
+        **({"streamed": _streamed_object(part)} if part.room.streamed else {}),
         "runs": [
             {"run": output.run.label or output.run.kind, "copies": copies, "own_copies": own}
             for output, (copies, own) in zip(plan.outputs, counted.by_run, strict=True)
