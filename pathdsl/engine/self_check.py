@@ -251,7 +251,7 @@ def _proof_rows(task: TaskData) -> np.ndarray:
 
 
 def _ids(task: TaskData, column: str, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    lengths = task.lengths[rows]
+    lengths = task.reading(column).lengths[rows]
     ids = task.prompts[column][rows][:, : int(lengths.max())]
     return torch.from_numpy(np.ascontiguousarray(ids)), torch.from_numpy(lengths)
 

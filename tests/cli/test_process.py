@@ -37,7 +37,7 @@ def test_as_expected_is_0_and_json_is_valid_and_the_same_in_every_process(folder
     assert first.stdout == pathdsl(*alone, cwd=folder).stdout
     store = json.loads(pathdsl(*kept, cwd=folder).stdout)["files"][0]["store"]
     assert store["computed"] == 0 < store["stored"]
-    assert pathdsl("lock", "good.circuit", cwd=folder).returncode == 0
+    assert pathdsl("lock", "good.circuit", "--memory", "1MB", cwd=folder).returncode == 0
     assert (folder / "good.circuit.lock").read_bytes() == lock
     found = json.loads(first.stdout)
     Draft202012Validator(schema()).validate(found)

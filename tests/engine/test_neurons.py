@@ -212,9 +212,9 @@ def test_wrong_hidden_units_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     adapter, rows = adapter_of(), np.arange(3)
     right = adapter.mlp_write
     with torch.no_grad():
-        good = max(selfcheck._written(adapter, TASK, rows)[1])
+        good = max(selfcheck._written(adapter, *selfcheck._ids(TASK, "prompt", rows))[1])
         monkeypatch.setattr(adapter, "mlp_write", lambda at, h, bias: right(at, 1.01 * h, bias))
-        bad = max(selfcheck._written(adapter, TASK, rows)[1])
+        bad = max(selfcheck._written(adapter, *selfcheck._ids(TASK, "prompt", rows))[1])
     assert good < 1e-12 < 1e-3 < bad
 
 

@@ -152,9 +152,11 @@ class BatchExecution:
     def _scales(self, kind: str, layer: int, mask: int, to: Frozen) -> Tensor | None:
         blend = to.blend(kind) if isinstance(to, FrozenTo) else ((REFERENCE, mask),)
         read = [s for s, where in blend if self.sites.count(self.masks.both(where, mask))]
-        known = self.sources[REFERENCE].values
-        if not all(s in self.values if s >= 0 else (kind, layer) in known for s in read):
-            return None
+        for source in read:
+            run = self.plan.run_of(source, kind, layer)
+            there = self.sources[run].values if source < 0 else {}
+            if not (source in self.values or (kind, layer) in there):
+                return None
         return self._blend(blend, mask, lambda s, at: self._source(s, kind, layer, at))
 
     def _scale_copy(self, number: int) -> None:

@@ -152,7 +152,7 @@ def _weights(part: TaskPlan) -> str:
     room, layers = part.room, max(part.plan.shape.n_layers, 1)
     times = plain(part.reads / layers, 1), plain(part.proof_reads / layers, 1)
     return (
-        f"{size_text(room.weights)}, read a layer at a time ({size_text(room.layer)}): about "
+        f"{size_text(room.weights)}, read a layer at a time ({size_text(room.layer)}): at most "
         f"{times[0]} times by the runs, {times[1]} by self-checks"
     )
 
