@@ -260,3 +260,7 @@ def test_notebooks_escape_what_files_say() -> None:
     )  # fmt: skip
     text = Result(outcome=replace(made, replaced={"take": evil}))._repr_html_()
     assert "script" not in Cells(text).tags and text.count("&lt;script&gt;") >= 6
+
+
+def test_a_store_is_named_by_a_text_too(tmp_path: Path) -> None:
+    assert Store(str(tmp_path / "kept")).folder == tmp_path / "kept"

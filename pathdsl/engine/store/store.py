@@ -26,6 +26,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,8 +81,8 @@ class Store(OpenStore):
 
     whole_plans = False
 
-    def __init__(self, folder: Path, max_bytes: int = DEFAULT_BYTES) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: str | PathLike[str], max_bytes: int = DEFAULT_BYTES) -> None:
+        super().__init__(Path(folder))
         self.max_bytes = max_bytes
         self.kept = 0
         self.under_way: Underway | None = None
