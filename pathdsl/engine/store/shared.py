@@ -110,7 +110,7 @@ class SharedStore(Store):
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
         """What a user has to know of this store, each said once."""
-        found = (self.trouble,) if self.trouble is not None else ()
+        found: tuple[Diagnostic, ...] = () if self.trouble is None else (self.trouble,)
         if self.damaged:
             what = "entry was" if self.damaged == 1 else "entries were"
             left = sorted(str(self.path_of(name)) for name in self._damaged)
