@@ -30,6 +30,7 @@ from pathdsl.engine.store.shared import SharedStore
 from .child import ROOT
 
 LACKING = 4
+JUDGED = (0, 1)
 
 
 def run(words: Sequence[str], faults: random.Random | None = None) -> tuple[int, str, float]:
@@ -96,7 +97,9 @@ def result(out: str) -> str:
 def compare(words: Sequence[str], shards: int, faults: bool) -> None:
     """One round of it, printed."""
     started = time.monotonic()
-    _, out, alone = run([*words, "--no-cache", "--format", "json"])
+    code, out, alone = run([*words, "--no-cache", "--format", "json"])
+    if code not in JUDGED:
+        raise SystemExit(f"`pathdsl check {' '.join(words)}` exits with {code}: nothing to compare")
     print(f"  alone     {alone:.1f} s of processor, {time.monotonic() - started:.0f} s", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
@@ -142,6 +145,8 @@ def main() -> None:
     parser.add_argument("--faults", action="store_true")
     parser.add_argument("options", nargs="*")
     given = parser.parse_args()
+    if given.shards < 1:
+        parser.error("`--shards`: at least one is needed")
     for memory in given.memory or ["2GB"]:
         print(f"{given.file}, --memory {memory}, {given.shards} shards", flush=True)
         words = [given.file, "--threads", "1", "--memory", memory, *given.options]

@@ -139,9 +139,10 @@ def check(
     """
     import os
 
-    from pathdsl.api import check_path, vet_counts
+    from pathdsl.api import check_path, vet_counts, vet_held
     from pathdsl.checking.options import CheckOptions
 
+    vet_held(limits, store)
     options = CheckOptions(
         overrides=vet_counts(take, seed, threads),
         only=only,
@@ -183,9 +184,10 @@ def check_revisions(
     """
     import os
 
-    from pathdsl.api import check_series, vet_counts
+    from pathdsl.api import check_series, vet_counts, vet_held
     from pathdsl.checking.options import CheckOptions
 
+    vet_held(limits, store)
     options = CheckOptions(
         overrides=vet_counts(take, seed, threads),
         only=only,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathdsl.report.figures.family import Family
     from pathdsl.score.emerging import EmergenceResult
 
-__all__ = ["Result", "SeriesResult", "check_path", "check_series", "vet_counts"]
+__all__ = ["Result", "SeriesResult", "check_path", "check_series", "vet_counts", "vet_held"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -272,6 +272,27 @@ def vet_counts(take: int | None, seed: int | None, threads: int | None) -> dict[
         if name == "threads" and n > MOST_THREADS:
             raise ValueError(f"`{name}={n}`: at most {MOST_THREADS:,} threads")
     return {name: n for name, n in (("take", take), ("seed", seed)) if n is not None}
+
+
+def vet_held(limits: object, store: object) -> None:
+    """Raises TypeError for limits and a store that are none, ValueError for a limit below 1."""
+    from pathdsl.engine.planner import Limits
+    from pathdsl.engine.store.store import Store
+
+    if store is not None and not isinstance(store, Store):
+        raise TypeError(f"`store={store!r}`: wanted `pathdsl.open_store()` or `pathdsl.Store(…)`")
+    if limits is None:
+        return
+    if not isinstance(limits, Limits):
+        raise TypeError(f"`limits={limits!r}`: wanted `pathdsl.Limits(memory=2 * 10**9)`")
+    for name in ("memory", "max_states", "max_copies"):
+        n = getattr(limits, name)
+        if n is None and name == "memory":
+            continue
+        if not isinstance(n, int) or isinstance(n, bool):
+            raise TypeError(f"`limits`: `{name}={n!r}`: wanted a whole number")
+        if n < 1:
+            raise ValueError(f"`limits`: `{name}={n}`: at least 1 is needed")
 
 
 def check_series(

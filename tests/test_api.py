@@ -207,6 +207,10 @@ def test_a_result_is_its_own_copy_and_its_parts_are_pickled(result: Result) -> N
         ({"take": "5"}, TypeError, "wanted a whole number"),
         ({"take": True}, TypeError, "wanted a whole number"),
         ({"seed": 2.5}, TypeError, "`seed=2.5`: wanted a whole number"),
+        ({"store": "s"}, TypeError, r"wanted `pathdsl.open_store\(\)`"),
+        ({"limits": 10**9}, TypeError, "wanted `pathdsl.Limits"),
+        ({"limits": pathdsl.Limits(memory="2GB")}, TypeError, "`memory='2GB'`: wanted a whole"),
+        ({"limits": pathdsl.Limits(memory=-1)}, ValueError, "`memory=-1`: at least 1"),
         ({"only": 3}, TypeError, "wanted the name of a claim"),
     ],
 )

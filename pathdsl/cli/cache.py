@@ -119,7 +119,7 @@ def prune(
     if everything and (older_than or max_size):
         raise typer.BadParameter("`--all` takes no `--older-than` and no `--max-size`")
     oldest = None if older_than is None else _age(older_than)
-    most = store_limit() if max_size is None else size(max_size)
+    most = store_limit() if max_size is None else size("--max-size", max_size)
     folder = default_folder()
     gone = Pruned()
     try:

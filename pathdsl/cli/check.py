@@ -140,12 +140,14 @@ def check(
     if shard is not None:
         share = read_share(shard, store, wait=wait, timeout=timeout)
         refuse("--shard", "--on" * (on is not None), "--values" * (values is not None),
-               "--all" * everything,
+               "--all" * everything, "--figure" * (figure is not None),
                "--allow-inconclusive" * allow_inconclusive,
                "--format" * (style is not CheckFormat("text")))  # fmt: skip
         assert store is not None
         raise typer.Exit(measure_shard(files, options, share, store, quiet=quiet))
     if on is not None:
+        refuse("--on", "--wait" * wait, "--timeout" * (timeout is not None),
+               "--figure" * (figure is not None))  # fmt: skip
         words = words_of(
             files, sets=sets, seed=seed, only=only, device=device.value, models=models,
             memory=memory, max_states=max_states, max_copies=max_copies, threads=threads,

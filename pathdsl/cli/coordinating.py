@@ -41,6 +41,9 @@ def coordinate(
         if failed is not None:
             return failed
         return _finished(door, [*_command(words), *more])
+    except KeyboardInterrupt:
+        err(f"what is computed stays in {folder}; the same command goes on from there\n")
+        raise
     finally:
         door.close()
 

@@ -233,15 +233,15 @@ def readable(before: str = "") -> Iterator[None]:
         raise typer.BadParameter(f"{before}{error}") from error
 
 
-def size(text: str) -> int:
+def size(option: str, text: str) -> int:
     """Bytes: `2GB`, `512 MiB`, `1000000`; typer.BadParameter for what is no size."""
-    with readable():
+    with readable(f"`{option}`: "):
         return read_size(text)
 
 
 def _limits(memory: str | None, max_states: int | None, max_copies: int | None) -> Limits | None:
     given = {
-        "memory": None if memory is None else size(memory),
+        "memory": None if memory is None else size("--memory", memory),
         "max_states": max_states,
         "max_copies": max_copies,
     }

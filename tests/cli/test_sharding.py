@@ -68,6 +68,7 @@ def test_a_faulty_file_exits_with_2(home: Path) -> None:
         (["--shard", "3/2", "--store", "s"], "no shard 3 of 2"),
         (["--shard", "1/2", "--store", "s", "--values", "v.csv"], "takes no `--values`"),
         (["--shard", "1/2", "--store", "s", "--format", "json"], "takes no `--format`"),
+        (["--shard", "1/2", "--store", "s", "--figure", "f.svg"], "takes no `--figure`"),
         (["--shard", "1/2", "--store", "s", "--timeout", "2h"], "`--wait` waits"),
         (["--shard", "1/2", "--store", "s", "--wait", "--timeout", "2"], "20m"),
         (["--wait"], "for one `--shard`"),
@@ -75,6 +76,7 @@ def test_a_faulty_file_exits_with_2(home: Path) -> None:
         (["--store", "s", "--locked"], "takes no `--locked`"),
         (["--store", "s", "--watch"], "takes no `--watch`"),
         (["--store", "s", "--revisions", "a,b"], "takes no `--revisions`"),
+        (["--store", "s", "--memory", "0"], "`--memory`: `0` is nothing"),
     ],
 )
 def test_what_has_no_meaning_is_refused(words: list[str], told: str, home: Path) -> None:
@@ -87,6 +89,25 @@ def test_a_folder_that_cannot_be_used_ends_the_check(home: Path) -> None:
     (home / "s").write_text("a file")
     done = pathdsl("check", "x.circuit", "--store", "s", cwd=home)
     assert done.returncode == 3 and "PD640" in done.stderr and not done.stdout
+    assert "`--store` with another folder" in " ".join(done.stderr.split())
+    assert "prune" not in done.stderr and "PATHDSL_CACHE" not in done.stderr  # another store's
+
+
+def test_a_damaged_file_is_named_with_what_helps(home: Path) -> None:
+    words = ("check", "x.circuit", "--store", "s", "-q", *LIMITS)
+    pathdsl(*words, "--shard", "1/2", cwd=home)
+    parts = sorted((home / "s").glob("blobs/*/*.safetensors"))
+    before = pathdsl(*words, cwd=home)
+    for path in (home / "s").glob("blobs/*/*.safetensors"):
+        path.write_bytes(path.read_bytes()[:40])
+    done = pathdsl(*words, cwd=home)
+    assert done.stdout == before.stdout and done.returncode == before.returncode
+    assert "computed anew" in done.stderr and "prune" not in done.stderr
+    told = "".join(done.stderr.split())
+    assert any(path.name in told for path in parts) and "remove" in told
+    for path in parts:
+        path.unlink()
+    assert "PD640" not in pathdsl(*words, cwd=home).stderr
 
 
 def test_a_lock_of_what_shards_computed_is_that_of_one_machine(home: Path) -> None:
@@ -203,6 +224,9 @@ def test_the_whole_is_what_progress_counts(tmp_path: Path) -> None:
         (["--on", "local", "--address", "auto"], "where `--on ray`"),
         (["--on", "ray", "--slurm", "a=b"], "what `--on slurm` tells"),
         (["--on", "local", "--shard", "1/2", "--store", "s"], "takes no `--on`"),
+        (["--on", "local", "--store", "s", "--wait"], "takes no `--wait`"),
+        (["--on", "local", "--store", "s", "--timeout", "9s"], "takes no `--timeout`"),
+        (["--on", "local", "--store", "s", "--figure", "f.svg"], "takes no `--figure`"),
         (["--on", "slurm", "--store", "s", "--shards", "2", "--threads", "1", "--slurm", "x"],
          "wanted NAME=VALUE"),
     ],

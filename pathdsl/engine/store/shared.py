@@ -109,8 +109,19 @@ class SharedStore(Store):
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
-        """What a user has to know of this store."""
-        found = super().warnings
+        """What a user has to know of this store, each said once."""
+        found: tuple[Diagnostic, ...] = () if self.trouble is None else (self.trouble,)
+        if self.damaged:
+            what = "entry was" if self.damaged == 1 else "entries were"
+            left = sorted(str(self.path_of(name)) for name in self._damaged)
+            listed = ", ".join([*left[:4], *["…"] * (len(left) > 4)])
+            found += (
+                warning(
+                    f"{self.damaged} {what} damaged in `{self.folder}` and computed anew",
+                    f"damaged still: {listed}" if left else "they are written anew, too",
+                    f"remove {'this file' if len(left) == 1 else 'these files'}" if left else "",
+                ),
+            )
         if self._broken:
             what = "line is" if len(self._broken) == 1 else "lines are"
             found += (
@@ -122,6 +133,23 @@ class SharedStore(Store):
                 ),
             )
         return found
+
+    def _turn_off(self, error: Exception) -> None:
+        super()._turn_off(error)
+        self.trouble = self._unusable("cannot be used, and nothing is computed without it", error)
+
+    def _keep_nothing(self, error: Exception) -> None:
+        before = self.trouble
+        super()._keep_nothing(error)
+        self.trouble = before or self._unusable("cannot be written; what is there is used", error)
+
+    def _unusable(self, what: str, error: Exception) -> Diagnostic:
+        return warning(
+            f"the folder `{self.folder}` of `--store` {what}",
+            str(error).strip() or type(error).__name__,
+            "make room, get leave to write there or remove what is in the way, or `--store` with "
+            "another folder",
+        )
 
     # ---------------------------------------------------------------------------------------------
     # Indices
