@@ -219,7 +219,12 @@ def test_explain(subject: str, said: str, file: Path, capsys: Capture) -> None:
 
 
 def test_sizes() -> None:
-    assert [size(t) for t in ("2GB", "512 MiB", "1.5kb", "9")] == [2 * 10**9, 2**29, 1500, 9]
+    assert [size("--memory", t) for t in ("2GB", "512 MiB", "1.5kb", "9")] == [
+        2 * 10**9,
+        2**29,
+        1500,
+        9,
+    ]
 
 
 def test_colour(monkeypatch: pytest.MonkeyPatch) -> None:
