@@ -77,7 +77,6 @@ class Sites:
         self._inside: dict[tuple[int, int], Tensor | None] = {}
         self._places: dict[tuple[int, int], Tensor | None] = {}
         self._padded: dict[int, Padded] = {}
-        self._in_rows: dict[tuple[int, int], Tensor] = {}
         self.numbers: dict[tuple[Decided, int], int] = {}
 
     def flat(self, mask: int) -> np.ndarray:
@@ -103,14 +102,6 @@ class Sites:
     def positions_of(self, mask: int) -> np.ndarray:
         """(tokens,) position of each token in its prompt."""
         return self.flat(mask) % self.masks.n_pos
-
-    def in_rows(self, mask: int, n_pos: int) -> Tensor:
-        """(tokens,) flat numbers of a mask's tokens where rows are `n_pos` long."""
-        key = (mask, n_pos)
-        if key not in self._in_rows:
-            found = self.rows_of(mask) * n_pos + self.positions_of(mask)
-            self._in_rows[key] = self._there(found)
-        return self._in_rows[key]
 
     def _there(self, array: np.ndarray) -> Tensor:
         """An index on the device, without waiting for what the device still does."""
