@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from pathdsl.errors import LanguageError
+from pathdsl.errors import LanguageError
 from pathdsl.graph.controls.random_like import random_edges, renaming
 from pathdsl.graph.files.eap import read_edges_file, unused_edges
 from pathdsl.graph.model.components import Layout
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import NONE, intersection, minus
 from tests.graph.helpers import GPT2, IOI_GROUPS, expression, path_set, resolver, shape
 
@@ -148,6 +150,18 @@ def test_random_edges_match_classes(count: int | None) -> None:
         assert len(before & after) < len(before) / 2
     else:
         assert len(after) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "of", "why"),
+    [
+        ("random_edges(like: full, seed: 0)", shape(1, 2), "are those of the set to imitate"),
+        ("random_like(a0.h0 -> m0 -> logits, seed: 0)", shape(1, 4), "it names 1 MLP and .* no o"),
+    ],
+)
+def test_a_set_is_no_control_of_itself(text: str, of: ModelShape, why: str) -> None:
+    with pytest.raises(LanguageError, match=f"PD218.*{why}"):
+        path_set(text, of)
 
 
 # -------------------------------------------------------------------------------------------------

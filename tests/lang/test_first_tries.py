@@ -58,6 +58,11 @@ def test_another_declaration_of_that_name_is_meant() -> None:
             "one let for each",
         ),
         ("metric look for h in attn = attention(h, END -> S2)", "PD001", "one metric for each"),
+        ("path p = input -[{q, k}]-> attn -> logits", "PD001", "`-[q,k]->`"),
+        ("path p = input ~[q|k]~> attn -> logits", "PD001", "`~[q,k]~>`"),
+        ("path p = input -[qv]-> attn -> logits", "PD001", "`-[q,v]->`"),
+        ("path p = input -> m0:n3 -> logits", "PD001", "`m0.n3`"),
+        ("path p = input -> {m0/3, m1} -> logits", "PD001", "`m0.n3`"),
         (
             "intervene one for l in r[1..2] { set l = r3 }",
             "PD001",

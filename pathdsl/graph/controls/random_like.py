@@ -23,7 +23,7 @@ from dataclasses import replace
 from typing import Literal
 
 from pathdsl.draws import Draws
-from pathdsl.graph.controls.edge_draws import EdgeClass, draw_edges
+from pathdsl.graph.controls.edge_draws import EdgeClass, RawEdge, draw_edges
 from pathdsl.graph.controls.walks import draw_walks
 from pathdsl.graph.files.eap import listed
 from pathdsl.graph.model.components import HEAD, MLP, Layout, NodeKind, bits
@@ -77,10 +77,9 @@ def renaming(
         mentioned = [c for c in whole if layout.components[c].kind is kind]
         free = [i for i, c in enumerate(layout.components) if c.kind is kind and i not in taken]
         if len(mentioned) > len(free):
-            wanted = f"it names {len(mentioned)} {kind.plural}"
-            if over is not None:
-                wanted = f"`over:` names {len(mentioned)} of its {kind.plural}"
-            raise ValueError(f"{wanted} and the model has {len(free)} others")
+            wanted = f"{len(mentioned)} {kind.plural if len(mentioned) > 1 else kind.plural[:-1]}"
+            named = f"it names {wanted}" if over is None else f"`over:` names {wanted} of it"
+            raise ValueError(f"{named} and the model has {len(free) or 'no'} others")
     for attempt in range(ATTEMPTS):
         draws = Draws(seed, "random_like", str(attempt))
         mapping = _draw(sets, paths, whole, taken, draws)
@@ -130,14 +129,25 @@ def random_edges(
     if not start:
         raise ValueError("the set to imitate has no edges on a path")
     if by == "walks":
-        return listed(draw_walks(layout, len(start) if count is None else count, seed), layout)
+        edges = draw_walks(layout, len(start) if count is None else count, seed)
+        return listed(_another(edges, start), layout)
     classes: dict[EdgeClass, int] = {}
     for u, v, slot in start:
         key = (layout.components[u].kind.name, layout.components[v].kind.name, slot)
         classes[key] = classes.get(key, 0) + 1
     sizes = classes if count is None else _scaled(classes, count)
     edges = draw_edges(layout, start, sizes, seed, ATTEMPTS)
-    return listed(edges, layout)
+    return listed(_another(edges, start), layout)
+
+
+def _another(edges: Sequence[RawEdge], start: Sequence[RawEdge]) -> Sequence[RawEdge]:
+    """These edges; ValueError where they are those to imitate, which are no control of themselves."""
+    if sorted(edges) == sorted(start):
+        raise ValueError(
+            f"the {len(start):,} edges that are drawn are those of the set to imitate; in a small "
+            "model `by: walks` or another seed may find others"
+        )
+    return edges
 
 
 # -------------------------------------------------------------------------------------------------

@@ -236,7 +236,8 @@ PAGES: tuple[Page, ...] = (
         why="Units are renamed to others of their kind, so a set that names every MLP, or more "
         "than half of the heads, leaves nothing to draw.",
         repair="Write `mlp` or `attn` for the nodes that are background, or rename some of its "
-        "units alone: `random_like(P, over: {…})`.",
+        "units alone: `random_like(P, over: {…})`. In a model of one layer draw edges: "
+        "`random_edges(like: P, by: walks, seed: 0)`.",
         failing=_use("random_like(within(a0.h0, m[0..3]), seed: 0)"),
         passing=_use("random_like(within(a0.h0, mlp), seed: 0)"),
     ),

@@ -184,6 +184,40 @@ def _slot_in_angles(stop: Stop) -> Diagnostic | None:
     )
 
 
+def _slots_listed(stop: Stop) -> Diagnostic | None:
+    """`-[{q, k}]->`, `-[q|k]->`, `-[qk]->`: several inputs of a head in another writing."""
+    inside = open_brackets(stop.text, stop.start, stop.at)
+    arrow = next((at for opened, at in reversed(inside) if opened in ("-[", "~[")), None)
+    if arrow is None or stop.found in ("", "]->", "]~>"):
+        return None
+    listed = re.compile(r"[-~]\[([^\]\n]*)\][-~]>").match(stop.text, arrow)
+    if not listed or re.search(r"[^qkv\s,;|&+/{}()\[]", listed[1]):
+        return None
+    line, tip = listed.group()[0], listed.group()[-2:]
+    slots = ",".join(dict.fromkeys(re.findall("[qkv]", listed[1])))
+    right = f"{line}[{slots}]{tip}"
+    if not slots or right == listed.group():
+        return None
+    return stop.fault(
+        "PD001",
+        "the inputs of a head are listed with commas",
+        span=listed.span(),
+        help=f"`{right}`",
+        fix=right,
+    )
+
+
+def _neuron(stop: Stop) -> Diagnostic | None:
+    """`m0:n3`, `m0/3`: a neuron in another writing."""
+    word, start = stop.word
+    written = re.compile(r"(m\d+)(?::n|/n?)(\d+)\b").match(stop.text, start)
+    if not written or not re.fullmatch(r"m\d+", word) or stop.at != start + len(word):
+        return None
+    right = f"{written[1]}.n{written[2]}"
+    return stop.fault("PD001", f"`{written.group()}` is no node", span=written.span(),
+                      help=f"`{right}`", fix=right)  # fmt: skip
+
+
 def _other_sign(stop: Stop) -> Diagnostic | None:
     found = stop.found
     # The first half of a sign may be one of ours: `-` of `-->`, `|` of `||`, `*` of `**`.
@@ -541,6 +575,8 @@ _SLIPS: tuple[Callable[[Stop], Diagnostic | None], ...] = (
     _foreign_call,
     _quotes,
     _slot_in_angles,
+    _slots_listed,
+    _neuron,
     _spelling,
     _other_sign,
     _colon,
