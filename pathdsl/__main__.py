@@ -6,6 +6,9 @@ import gc
 import sys
 
 SHORT = ("lint", "fmt", "explain")
+SELDOM = (200_000, 20, 20)
+"""When garbage is looked for. As is usual 700, a tenth of a check of stored values, which makes
+150,000 and never looks, and of planning."""
 
 
 def run() -> None:
@@ -17,8 +20,7 @@ def run() -> None:
     if any(word in SHORT for word in sys.argv[1:2]):
         gc.disable()
     else:
-        # As is usual 700, a tenth of a check of stored values, which makes 150,000 and never looks.
-        gc.set_threshold(200_000, 20, 20)
+        gc.set_threshold(*SELDOM)
     from pathdsl.cli.main import main
 
     main()

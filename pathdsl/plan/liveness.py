@@ -19,6 +19,7 @@ from pathdsl.plan.masks import FALSE
 from pathdsl.plan.needs import PlainNeed, plain_write, stages_read
 from pathdsl.plan.outputs import Plan, ends_of
 from pathdsl.plan.steps import (
+    NOTHING,
     OF_MLP,
     PLAIN_KINDS,
     REFERENCE,
@@ -59,12 +60,14 @@ def reads_of(plan: Plan, number: int) -> Iterator[int]:
 class Schedule:
     """Steps by slot, in order, and the slot after which each value is free.
 
-    `slot_of`: the slot of each live step.
+    `slot_of`: the slot of each live step. `written_over`: the copy of an MLP that nothing but one
+    residual step reads, by that step, which takes its place in memory.
     """
 
     slots: tuple[tuple[float, tuple[int, ...]], ...]
     last_use: dict[int, float]
     slot_of: Mapping[int, float]
+    written_over: Mapping[int, int]
 
 
 _SCHEDULES: WeakKeyDictionary[Plan, Schedule] = WeakKeyDictionary()
@@ -123,7 +126,27 @@ def _schedule(plan: Plan) -> Schedule:
         slots=tuple((slot, tuple(by_slot[slot])) for slot in sorted(by_slot)),
         last_use=last,
         slot_of=slots,
+        written_over=dict(_written_over(plan, last, slots)),
     )
+
+
+def _written_over(
+    plan: Plan, last: Mapping[int, float], slots: Mapping[int, float]
+) -> Iterator[tuple[int, int]]:
+    steps, need = plan.steps, plan.need
+    readers: dict[int, int] = {}
+    for number in plan.alive:
+        for read in dict.fromkeys(reads_of(plan, number)):
+            readers[read] = readers.get(read, 0) + 1
+    for number in plan.alive:
+        step, here = steps[number], need[number]
+        if not isinstance(step, MlpResid) or step.neurons or step.previous == NOTHING:
+            continue
+        copy, *others = (s for s, mask in step.blend if plan.masks.both(mask, here) != FALSE)
+        if others or copy < 0 or not isinstance(steps[copy], MlpCopy) or readers[copy] > 1:
+            continue
+        if need[copy] == here and last[copy] == slots[number]:
+            yield number, copy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,10 +345,12 @@ def row_bytes(plan: Plan, itemsize: int, order: Schedule) -> int:
     )
     live = most = 0.0
     ends: dict[float, float] = {}
+    over, under = order.written_over, set(order.written_over.values())
     for slot, steps in order.slots:
-        live += sum(size[n] for n in steps)
+        live += sum(size[n] for n in steps if n not in over)
         for n in steps:
-            ends[order.last_use[n]] = ends.get(order.last_use[n], 0.0) + size[n]
+            if n not in under:
+                ends[order.last_use[n]] = ends.get(order.last_use[n], 0.0) + size[n]
         most = max(most, live)
         for when in [w for w in ends if w <= slot]:
             live -= ends.pop(when)

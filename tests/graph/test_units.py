@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from pathdsl.errors import LanguageError
-from pathdsl.errors import LanguageError
 from pathdsl.graph.controls.random_like import random_edges, renaming
 from pathdsl.graph.files.eap import read_edges_file, unused_edges
 from pathdsl.graph.model.components import Layout

@@ -16,7 +16,7 @@ from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.adapters.norms import Given, Noted
 from pathdsl.engine.run.attention import HeadGroup, attend_group, group_heads
 from pathdsl.engine.run.plain import PlainValues, with_bias
-from pathdsl.engine.run.projections import Projected, portions, project_all
+from pathdsl.engine.run.projections import Projected, chunk_tokens, portions, project_all
 from pathdsl.engine.run.sites import Decided, Sites
 from pathdsl.plan.liveness import Schedule, reads_of
 from pathdsl.plan.masks import TRUE
@@ -76,6 +76,7 @@ class BatchExecution:
         self.sources = sources
         self.patterns = patterns
         self.masks = plan.masks
+        self.most = chunk_tokens(adapter)
         self.values: dict[int, Tensor] = {}
         self.attention: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
@@ -120,6 +121,9 @@ class BatchExecution:
             self._mlps(group, self.adapter.mlp)
         for group in self._by_norm(kinds[HiddenCopy]):
             self._mlps(group, self._hidden)
+
+    def _tokens(self, number: int) -> int:
+        return self.sites.count(self.plan.need[number])
 
     def _normed(self, number: int) -> HeadCopy | MlpCopy | HiddenCopy | AttentionResid:
         """A step that has a norm of its own."""
@@ -238,6 +242,8 @@ class BatchExecution:
 
     def _blend(self, blend: Blend, need: int, value: Callable[[int, int], Tensor]) -> Tensor:
         """Values at `need`, each token from the source that the blend names there."""
+        if len(blend) == 1:
+            return value(blend[0][0], self.masks.both(blend[0][1], need))
         parts = [
             (source, both)
             for source, mask in blend
@@ -274,7 +280,7 @@ class BatchExecution:
                 self.values[number] = self.adapter.behind_attention(step.layer, total)
             else:
                 summed.append(number)
-        for batch in portions(summed, lambda n: self.sites.count(self.plan.need[n])):
+        for batch in portions(summed, self._tokens, self.most):
             step = self.plan.steps[batch[0]]
             assert isinstance(step, AttentionResid)
             mixed = [self._mixed_heads_of(number) for number in batch]
@@ -284,7 +290,7 @@ class BatchExecution:
             for number, piece in zip(batch, pieces, strict=True):
                 previous = self.plan.steps[number]
                 assert isinstance(previous, AttentionResid)
-                total = self.at(previous.previous, self.plan.need[number]) + piece
+                total = piece.add_(self.at(previous.previous, self.plan.need[number]))
                 self.values[number] = self.adapter.behind_attention(step.layer, total)
 
     def _heads_write(self, number: int) -> None:
@@ -317,14 +323,23 @@ class BatchExecution:
         step = self.plan.steps[number]
         assert isinstance(step, AttentionResid)
         numbers = range(len(step.heads))
-        return self._mixed_heads(step.layer, numbers, step.heads, self.plan.need[number])
+        need = self.plan.need[number]
+        return self._mixed_heads(step.layer, numbers, step.heads, need, ("heads of", number))
 
     def _mixed_heads(
-        self, layer: int, numbers: Sequence[int], blends: Sequence[Blend], need: int
+        self,
+        layer: int,
+        numbers: Sequence[int],
+        blends: Sequence[Blend],
+        need: int,
+        key: tuple[str, int] | None = None,
     ) -> Tensor:
-        """(tokens, heads, d_head): heads of a layer, each from the source that its blend names."""
-        key = "heads", tuple(blends), need
-        whole, rest = self.decided.of(self.sites, key, lambda: self._parted(blends, need))
+        """(tokens, heads, d_head): heads of a layer, each from the source that its blend names.
+
+        `key`: a shorter name of these blends at these tokens."""
+        whole, rest = self.decided.of(
+            self.sites, key or ("heads", tuple(blends), need), lambda: self._parted(blends, need)
+        )
         shape = self.plan.shape
         if len(whole) == 1 and not rest and len(numbers) == shape.n_heads:
             source = next(iter(whole))
@@ -382,12 +397,14 @@ class BatchExecution:
         assert isinstance(step, MlpResid)
         out = self._blend(step.blend, need, lambda s, m: self._source(s, "mlp", step.layer, m))
         if step.previous != NOTHING:
-            out = self.adapter.behind_mlp(step.layer, self.at(step.previous, need) + out)
+            previous = self.at(step.previous, need)
+            own = number in self.order.written_over
+            out = self.adapter.behind_mlp(step.layer, out.add_(previous) if own else previous + out)
         self.values[number] = out
 
     def _split_mlp_resids(self, numbers: Sequence[int]) -> None:
         """Residual steps after an MLP whose neurons come from several sources."""
-        for batch in portions(numbers, lambda n: self.sites.count(self.plan.need[n])):
+        for batch in portions(numbers, self._tokens, self.most):
             mixed = [self._mixed_hidden(number) for number in batch]
             first = self.plan.steps[batch[0]]
             assert isinstance(first, MlpResid)
@@ -435,7 +452,7 @@ class BatchExecution:
         self, numbers: Sequence[int], evaluate: Callable[[int, Tensor, Given | None], Tensor]
     ) -> None:
         """All copies of one layer's MLP, or of its hidden units, through one product."""
-        for batch in portions(numbers, lambda n: self.sites.count(self.plan.need[n])):
+        for batch in portions(numbers, self._tokens, self.most):
             inputs = []
             for number in batch:
                 step = self.plan.steps[number]
@@ -513,7 +530,7 @@ class BatchExecution:
             streams[tuple(own)].append(number)
         keys = list(streams)
         tokens = [sum(self.sites.count(self.plan.need[read]) for read in key) for key in keys]
-        for portion in portions(range(len(keys)), tokens.__getitem__):
+        for portion in portions(range(len(keys)), tokens.__getitem__, self.most):
             yield [number for place in portion for number in streams[keys[place]]]
 
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.run.execute import BatchExecution
+from pathdsl.engine.run.projections import portions
 from pathdsl.engine.run.sites import Sites
 from pathdsl.engine.run.written import copied, final_scales, written
 from pathdsl.graph.paths.pathset import Pos
@@ -70,6 +71,7 @@ def measure_outputs(
     `reference_final`: the residual step of the reference run's logits, for divergences.
     """
     found: dict[tuple[int, Measure], np.ndarray] = {}
+    of_columns = _columns_of_all(plan, task, adapter, execution, sites)
     for number, output in enumerate(plan.outputs):
         tick()
         for read in output.attention:
@@ -88,10 +90,10 @@ def measure_outputs(
             given = scales if measure.record.scaled else None
             values = written(adapter, execution, sites, write, output, given, answers)
             found[number, measure] = _mean_by_row(values, rows, sites.stop - sites.start)
-        measures = [m for m in output.measures if m.at_logits and not m.record.scaled]
+        measures = _at_logits(output)
         if not measures:
             continue
-        tokens = _token_values(
+        tokens = of_columns.get(number) or _token_values(
             plan, task, adapter, execution, sites, output, measures, reference_final
         )
         rows = sites.rows_of(output.positions)
@@ -103,6 +105,37 @@ def measure_outputs(
             found[number, measure] = by_row(
                 tokens[measure][keep], rows[keep], sites.stop - sites.start
             )
+    return found
+
+
+def _at_logits(output: Output) -> tuple[Measure, ...]:
+    return tuple(m for m in output.measures if m.at_logits and not m.record.scaled)
+
+
+def _columns_of_all(
+    plan: Plan, task: TaskData, adapter: Adapter, execution: BatchExecution, sites: Sites
+) -> dict[int, dict[Measure, np.ndarray]]:
+    """`_token_values` of the outputs that read single logits, those at the same tokens together."""
+    groups: dict[tuple[int, tuple[Measure, ...]], list[int]] = defaultdict(list)
+    for number, output in enumerate(plan.outputs):
+        measures = _at_logits(output)
+        whole = any(m.record.vocabulary for m in measures)
+        if measures and not whole and not sites.count(output.frozen_at):
+            groups[output.positions, measures].append(number)
+    found: dict[int, dict[Measure, np.ndarray]] = {}
+    for (mask, measures), numbers in groups.items():
+        rows, positions = sites.rows_of(mask) + sites.start, sites.positions_of(mask)
+        answers = [token_answers(task, m, rows, positions) for m in measures]
+        ids = torch.tensor(
+            [[of[token][0] for of in answers] for token in range(len(rows))], dtype=torch.long
+        ).reshape(len(rows), len(measures))
+        for some in portions(numbers, lambda _, n=len(rows): n, execution.most):  # type: ignore[misc]
+            streams = [execution.at(plan.outputs[number].resid, mask) for number in some]
+            normed = adapter.final_norm(torch.cat(streams)).unflatten(0, (len(some), len(rows)))
+            logits = adapter.unembed_columns(normed.transpose(0, 1), ids)  # (tokens, some, columns)
+            each = logits.double().cpu().numpy()
+            for place, number in enumerate(some):
+                found[number] = {m: each[:, place, n] for n, m in enumerate(measures)}
     return found
 
 
@@ -135,7 +168,7 @@ def _token_values(
     normed = _normed(plan, adapter, execution, sites, output)
     answers = {m: token_answers(task, m, rows, positions) for m in measures if m.column}
     if not any(m.record.vocabulary for m in measures):
-        return _columns(adapter, normed, answers)
+        return _columns(adapter, normed, answers)  # with a frozen norm
     reference = None
     if any(m.record.reads == "reference" for m in measures):
         if reference_final is None:

@@ -19,8 +19,10 @@ from pathdsl.engine.run.sites import Sites
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.steps import PlainResid
 
-CHUNK_TOKENS = 8192
-"""Tokens that go through one matrix product at a time; bounds the working memory."""
+CHUNK_ENTRIES = {"cpu": 3 << 19}
+OTHER_ENTRIES = 3 << 21
+"""Entries of the streams that go through one matrix product at a time, by the kind of device: 2,048
+tokens of GPT-2, whose queries, keys and values are then 19 MB; bounds the working memory."""
 
 
 class Wanted(NamedTuple):
@@ -95,7 +97,8 @@ def project_all(
     by_step: dict[int, list[tuple[Slot, int]]] = defaultdict(list)
     for slot, step, mask in missing:
         by_step[step].append((slot, mask))
-    for steps in portions(list(by_step), lambda step: sites.count(plan.need[step])):
+    most = chunk_tokens(adapter)
+    for steps in portions(list(by_step), lambda step: sites.count(plan.need[step]), most):
         inputs = [values[step] for step in steps]
         normed = adapter.attention_input(layer, torch.cat(inputs), scales(steps))
         pieces = dict(zip(steps, normed.split([len(x) for x in inputs]), strict=True))
@@ -119,12 +122,18 @@ def project_all(
                 into.put((slot, step, mask), piece, heads)
 
 
-def portions(numbers: Sequence[int], size: Callable[[int], int]) -> Iterator[list[int]]:
-    """Steps in groups of bounded total tokens, at least one step each."""
+def chunk_tokens(adapter: Adapter) -> int:
+    """Tokens that go through one matrix product at a time."""
+    entries = CHUNK_ENTRIES.get(adapter.device.type, OTHER_ENTRIES)
+    return max(entries // adapter.shape.d_model, 1)
+
+
+def portions(numbers: Sequence[int], size: Callable[[int], int], most: int) -> Iterator[list[int]]:
+    """Steps in groups of so many tokens together at most, at least one step each."""
     batch: list[int] = []
     total = 0
     for number in numbers:
-        if batch and total + size(number) > CHUNK_TOKENS:
+        if batch and total + size(number) > most:
             yield batch
             batch, total = [], 0
         batch.append(number)

@@ -70,7 +70,8 @@ def values_under(rows: Rows, mean: MeanPlan, null_pair: bool) -> SourceValues:
     plan, rows = mean.plan, replace(rows, parts=None)
     wanted = plain_wants(plan)
     order = schedule(plan)
-    order = replace(order, last_use=dict.fromkeys(order.last_use, inf))  # all is read at the end
+    # All is read at the end.
+    order = replace(order, last_use=dict.fromkeys(order.last_use, inf), written_over={})
     sources: dict[int, SourceValues] = {
         REFERENCE: rows.of_column(rows.task.reference, wanted[REFERENCE])
     }

@@ -78,8 +78,8 @@ def renaming(
         free = [i for i, c in enumerate(layout.components) if c.kind is kind and i not in taken]
         if len(mentioned) > len(free):
             wanted = f"{len(mentioned)} {kind.plural if len(mentioned) > 1 else kind.plural[:-1]}"
-            named = f"it names {wanted}" if over is None else f"`over:` names {wanted} of it"
-            raise ValueError(f"{named} and the model has {len(free) or 'no'} others")
+            those = f"it names {wanted}" if over is None else f"`over:` names {wanted} of it"
+            raise ValueError(f"{those} and the model has {len(free) or 'no'} others")
     for attempt in range(ATTEMPTS):
         draws = Draws(seed, "random_like", str(attempt))
         mapping = _draw(sets, paths, whole, taken, draws)
@@ -140,8 +140,8 @@ def random_edges(
     return listed(_another(edges, start), layout)
 
 
-def _another(edges: Sequence[RawEdge], start: Sequence[RawEdge]) -> Sequence[RawEdge]:
-    """These edges; ValueError where they are those to imitate, which are no control of themselves."""
+def _another(edges: list[RawEdge], start: list[RawEdge]) -> list[RawEdge]:
+    """These edges; ValueError where they are those to imitate, which would control nothing."""
     if sorted(edges) == sorted(start):
         raise ValueError(
             f"the {len(start):,} edges that are drawn are those of the set to imitate; in a small "

@@ -247,8 +247,9 @@ class Expressions:
                 f"no random control of this path set exists: {error}",
                 expr,
                 label="cannot be imitated",
-                help="write `mlp` or `attn` for the nodes that need not be renamed, `over: {…}` for "
-                "those that shall be, or draw edges: `random_edges(like: …, by: walks, seed: 0)`",
+                help="write `mlp` or `attn` for the nodes that need not be renamed, `over: {…}` "
+                "for those that shall be, or draw edges: "
+                "`random_edges(like: …, by: walks, seed: 0)`",
             ) from error
 
     def renaming(
