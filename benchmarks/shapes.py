@@ -5,7 +5,8 @@ with grouped queries, gated MLPs and RMSNorm of about the same size as GPT-2 sma
 same with eight experts of half the width, two for a token; `bert` is BERT base's, whose heads see
 both ways, and `attention` twelve layers of twelve heads alone, without MLPs and norms. `depth2` to
 `depth12` are equal but for their number of layers. `llama1b` is Llama 3.2 1B's, its weights in
-bfloat16 as in the published file, `small_llama` one of grouped queries that is as small as `small`.
+bfloat16 as in the published file, `small_llama` one of grouped queries that is as small as `small`,
+`mini` that of the bundled `ioi-mini`.
 """
 
 from __future__ import annotations
@@ -176,6 +177,21 @@ SHAPES["small_llama"] = Shape(
     n_layers=4,
     n_heads=4,
     d_vocab=1000,
+)
+
+SHAPES["mini"] = Shape(
+    config="GPT2Config",
+    fields={
+        "n_layer": 4,
+        "n_head": 4,
+        "n_embd": 128,
+        "n_inner": 256,
+        "vocab_size": 194,
+        "n_positions": 512,
+    },
+    n_layers=4,
+    n_heads=4,
+    d_vocab=194,
 )
 
 
