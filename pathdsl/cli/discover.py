@@ -38,8 +38,8 @@ def discover(
         str | None, typer.Option("--size", metavar="N", help="Edges: `200`, or `5%` of all.")
     ] = None,
     budget: Annotated[
-        float | None,
-        typer.Option("--budget", metavar="W0s", help="Plain forward passes that may be spent."),
+        str | None,
+        typer.Option("--budget", metavar="W0s", help="Plain forward passes: `40`, or `40W0s`."),
     ] = None,
     until: Annotated[
         str | None,
@@ -64,8 +64,12 @@ def discover(
         bool, typer.Option("--signed", help="Rank by how far the metric falls.")
     ] = False,
     bound: Annotated[
-        int | None,
-        typer.Option("--bound", metavar="N", help="Bound what is outside, by N random subsets."),
+        str | None,
+        typer.Option(
+            "--bound",
+            metavar="N",
+            help="Bound what is outside, by N random subsets: `290`, or as `580W0s` pay for.",
+        ),
     ] = None,
     curves: Annotated[
         bool, typer.Option("--curves", help="Measure circuits of all sizes: CPR and CMD.")
@@ -106,7 +110,12 @@ def discover(
     """
     from pathdsl.checking.discovery.goal import Unwanted, read_goal
     from pathdsl.checking.discovery.run import discover_file
-    from pathdsl.checking.discovery.wanted import Wanted, read_share_or_count
+    from pathdsl.checking.discovery.wanted import (
+        Wanted,
+        read_bound,
+        read_passes,
+        read_share_or_count,
+    )
     from pathdsl.report.data.result import dump
     from pathdsl.report.text.discover import discovery_object, discovery_text, forecast_text
 
@@ -120,11 +129,12 @@ def discover(
             method=method,
             select=select,
             size=None if size is None else read_share_or_count(size, "--size"),
-            budget=budget,
+            budget=None if budget is None else read_passes(budget, "--budget"),
             until=None if until is None else read_goal(until),
-            tau=tau, steps=steps, rule=rule, signed=signed, bound=bound, curves=curves,
-            task=task, metric=metric, judge=judge, seed=seed, share=float(part), out=where,
-            force=force,
+            tau=tau, steps=steps, rule=rule, signed=signed,
+            bound=None if bound is None else read_bound(bound),
+            curves=curves, task=task, metric=metric, judge=judge, seed=seed, share=float(part),
+            out=where, force=force,
         )  # fmt: skip
         with result_store(off=no_cache) as store, ProgressDisplay(quiet) as display:
             progress = None if quiet else display.show

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pathdsl.checking.check import check_file
 from pathdsl.checking.discovery import run
@@ -16,7 +18,7 @@ from pathdsl.checking.discovery.beside import without_proofs
 from pathdsl.checking.discovery.found import Discovery, Forecast
 from pathdsl.checking.discovery.goal import Unwanted, read_goal
 from pathdsl.checking.discovery.run import attribute, discover_by
-from pathdsl.checking.discovery.wanted import Wanted
+from pathdsl.checking.discovery.wanted import PER_CIRCUIT, Wanted, read_bound, read_passes
 from pathdsl.checking.machines import Machines
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.prepare import prepare
@@ -138,10 +140,19 @@ def test_exact_scores_find_them_too(tmp_path: Path) -> None:
 
 def test_what_is_outside_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = INDUCTION.replace("take: 60", "take: 24")
-    found = discovered(tmp_path, text, known(TRUE), size=5, bound=290)
+    found = discovered(tmp_path, text, known(TRUE), size=5, bound=read_bound("581W0s"))
     assert found.bound is not None and found.bound.units == 70
     assert found.bound.bound is not None and found.bound.bound < 0.01  # decoys do nothing at all
-    assert found.forecast.bounding > 0
+    assert found.forecast.bounding == 580
+
+
+@given(st.integers(580, 10**6), st.sampled_from(["W0s", ".0W0s", " W0s"]))
+def test_a_budget_of_passes_is_as_many_subsets(passes: int, behind: str) -> None:
+    subsets = read_bound(f"{passes}{behind}")
+    assert subsets == read_bound(str(subsets))
+    assert PER_CIRCUIT * subsets <= passes < PER_CIRCUIT * (subsets + 1)
+    assert read_passes(f"{passes}{behind}", "--budget") == passes
+    assert read_passes(str(passes), "--budget") == passes
 
 
 def test_the_file_is_whole(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ from pathdsl.checking.discovery.searched import (
 from pathdsl.checking.discovery.texts import Pieces, pieces_of, task_on_rows
 from pathdsl.checking.discovery.wanted import (
     ACDC,
+    PER_CIRCUIT,
     Named,
     Places,
     Wanted,
@@ -81,8 +82,6 @@ USUAL_GOAL = read_goal("faithfulness >= 80%")
 """What a budget alone is spent on."""
 PER_UNIT = 0.3
 """Plain forward passes that patching one unit costs, sharing what it can with the others."""
-PER_CIRCUIT = 2.0
-"""Plain forward passes that keeping a circuit costs at most: its copies, and the treated run's."""
 CURVES = 2 * len(SIZES)
 """Circuits of the curves: of each size by signed and by absolute score."""
 

@@ -19,7 +19,8 @@ from pathdsl.lang.signatures.selections import SELECTIONS
 from pathdsl.score.statistics.unverified import subsets_for
 
 __all__ = [
-    "ACDC", "STEADY", "Named", "Places", "Wanted", "named", "places_of", "read_share_or_count",
+    "ACDC", "PER_CIRCUIT", "STEADY", "Named", "Places", "Wanted", "named", "places_of",
+    "read_bound", "read_passes", "read_share_or_count",
 ]  # fmt: skip
 
 ACDC = "acdc"
@@ -28,6 +29,11 @@ STEADY = "stable"
 """The selection that takes the edges of largest score among those whose interval excludes 0."""
 BOUND_AT, IN_EACH = 0.95, 0.1
 """The confidence of `--bound`, and the share of its subsets that each unit is in."""
+PER_CIRCUIT = 2.0
+"""Plain forward passes that keeping a circuit, or treating a random subset, costs at most: its
+copies, and the treated run's."""
+PASSES = "W0s"
+"""How a number of plain forward passes is spelled behind the number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +98,8 @@ class Wanted:
         if self.bound is not None and self.bound < least:
             raise Unwanted(
                 f"`--bound {self.bound}`: a bound at {BOUND_AT:.0%} takes {least} random subsets "
-                f"at least, each of them two plain forward passes"
+                f"at least, `--bound {least}` or `--bound {PER_CIRCUIT * least:.0f}{PASSES}`: each "
+                "of them is two plain forward passes"
             )
         if not 0 < self.share < 1:
             raise Unwanted("`--share` is the part of the rows that finds: above 0% and below 100%")
@@ -118,6 +125,35 @@ class Wanted:
         if self.rule is not None and self.rule not in record.rules:
             known = listed(record.rules) if record.rules else "no rule: leave `--rule` out"
             raise Unwanted(f"`--rule {self.rule}`: `{self.method}` has {known}")
+
+
+def read_passes(text: str, option: str) -> float:
+    """Plain forward passes, `40` or `40W0s`, above 0; raises Unwanted."""
+    found = re.fullmatch(rf"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*(?:{PASSES})?\s*", text, re.A)
+    if found is None or not (passes := float(found[1].replace("_", ""))) > 0:
+        raise Unwanted(
+            f"`{option} {text[:40]}`: wanted plain forward passes, such as `40` or `40{PASSES}`"
+        )
+    return passes
+
+
+def read_bound(text: str) -> int:
+    """Random subsets: `290` of them, or as many as `580W0s` pay for; raises Unwanted."""
+    if PASSES in text:
+        passes = read_passes(text, "--bound")
+        subsets, least = int(passes // PER_CIRCUIT), subsets_for(BOUND_AT, IN_EACH)
+        if subsets < least:
+            raise Unwanted(
+                f"`--bound {text.strip()}`: pays for {subsets} random subsets, and a bound at "
+                f"{BOUND_AT:.0%} takes {least}; the least is `{PER_CIRCUIT * least:.0f}{PASSES}`"
+            )
+        return subsets
+    if (found := re.fullmatch(r"\s*([0-9][0-9_]*)\s*", text, re.A)) is None:
+        raise Unwanted(
+            f"`--bound {text[:40]}`: wanted random subsets, `290`, or plain forward passes, "
+            f"`580{PASSES}`"
+        )
+    return int(found[1])
 
 
 def read_share_or_count(text: str, option: str) -> int | float:
