@@ -5,7 +5,8 @@ turn W0 (the unmodified `transformers` forward of the reference prompts) and the
 the plain runs that it needs, the copies, the logits that its metric reads. Medians over the
 repeats; peak memory is that of the process when the workload has run once, interpreter and weights
 included, before a W0, whose logits of all tokens take 0.2 GB on the shape of GPT-2; and beside it
-that of tensors on a CUDA device.
+that of tensors on a CUDA device. The random weights are made in another process, since the memory
+that making them takes is not given back.
 
     python -m benchmarks engine [NAME …] [--shape gpt2] [--repeat 3] [--device cuda] [--json FILE]
 """
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .child import result_of
-from .shapes import SHAPES, save
+from .shapes import SHAPES, save, save_apart
 from .workloads import LENGTH, ROWS, WORKLOADS, circuit_text, edges_text, rows_text, units
 
 if TYPE_CHECKING:
@@ -260,6 +261,7 @@ def measure_all(
                     rows.append({"workload": name, "shape": shape, "waits": workload.waits})
                     tell(f"{name:<5}{shape:<8}waits for {workload.waits}: {workload.title}")
                     continue
+                save_apart(shape, Path(scratch), device, LENGTH)
                 row = in_child({"name": name, "shape": shape, "repeat": repeat,
                                 "threads": threads, "device": device,
                                 "scratch": scratch})  # fmt: skip

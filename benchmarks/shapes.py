@@ -11,11 +11,15 @@ bfloat16 as in the published file, `small_llama` one of grouped queries that is 
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DEPTHS", "SHAPES", "SHORT", "Shape", "save"]
+from .child import result_of
+
+__all__ = ["DEPTHS", "SHAPES", "SHORT", "Shape", "save", "save_apart"]
 
 SHORT = 512
 """Tokens that every shape has positions for."""
@@ -204,7 +208,7 @@ def save(name: str, into: Path, device: str = "cpu", length: int = 0) -> Path:
     import torch
     import transformers
 
-    folder = into / (name if length <= SHORT else f"{name}-{length}")
+    folder = _folder(name, into, length)
     if not (folder / "model.safetensors").is_file():
         shape = SHAPES[name]
         torch.manual_seed(0)
@@ -219,3 +223,21 @@ def save(name: str, into: Path, device: str = "cpu", length: int = 0) -> Path:
             model = getattr(transformers, shape.auto).from_config(config)
         model.save_pretrained(folder)
     return folder
+
+
+def save_apart(name: str, into: Path, device: str = "cpu", length: int = 0) -> Path:
+    """The same made by a process of its own: this one's memory does not grow by it."""
+    folder = _folder(name, into, length)
+    if not (folder / "model.safetensors").is_file():
+        made = {"name": name, "into": str(into), "device": device, "length": length}
+        result_of("benchmarks.shapes", made, f"the weights of `{name}`")
+    return folder
+
+
+def _folder(name: str, into: Path, length: int) -> Path:
+    return into / (name if length <= SHORT else f"{name}-{length}")
+
+
+if __name__ == "__main__":
+    asked = json.loads(sys.argv[1])
+    print(json.dumps(str(save(asked.pop("name"), Path(asked.pop("into")), **asked))))
