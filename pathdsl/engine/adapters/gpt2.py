@@ -165,7 +165,7 @@ class Gpt2Adapter(CausalAdapter):
 
     def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
         """All that attention adds to the stream: every head's write and the bias."""
-        return self.write(layer, z) + self.write_bias(layer)
+        return self.write(layer, z).add_(self.write_bias(layer))
 
     def _output_weight(self, layer: int, heads: Sequence[int] | None) -> Tensor:
         """The output projection by head, (n_heads_selected, d_head, d)."""

@@ -187,7 +187,7 @@ def attend_group(
     asked = sites.padded(group.need)
     rows, n_queries = asked.index.shape
     own = _queries(group, projected, sites)
-    q = _rectangle(own, asked)
+    q = _laid(own, asked)
     inside = Inside(group.acts, sites, masks)
     q = inside.zeroed("q", q, asked)
     pattern: Tensor | None = None
@@ -199,14 +199,14 @@ def attend_group(
         )
         z = adapter.gated(layer, q, _mixed(adapter, group, pattern, projected, sites, inside))
     flat = z.transpose(0, 1).reshape(len(group.copies), rows * n_queries, -1)
-    flat = flat.index_select(1, asked.back)
+    flat = flat if asked.whole else flat.index_select(1, asked.back)
     if not sites.count(group.read):
         return flat, None
     reading = sites.padded(group.read)
     if pattern is None:
-        part = sites.take(own.transpose(0, 1), group.need, group.read).transpose(0, 1)
+        part = [sites.take(one, group.need, group.read) for one in own]
         pattern, places = _pattern(
-            adapter, layer, group, _rectangle(part, reading), reading, projected, sites, masks,
+            adapter, layer, group, _laid(part, reading), reading, projected, sites, masks,
             inside, pattern_of,
         )  # fmt: skip
     elif group.read != group.need:
@@ -217,9 +217,11 @@ def attend_group(
     return flat, (pattern.transpose(0, 1), queries, places)
 
 
-def _rectangle(flat: Tensor, at: Padded) -> Tensor:
-    """(copies, tokens, d_head) as (rows, copies, tokens of a row, d_head)."""
-    return flat[:, at.index].transpose(0, 1).contiguous()
+def _laid(copies: Sequence[Tensor], at: Padded) -> Tensor:
+    """Copies, (tokens, d_head) each, as (rows, copies, tokens of a row, d_head)."""
+    if at.whole:  # rows of equal length lie as they are: one copy instead of three
+        return torch.stack([one.view(*at.index.shape, one.shape[-1]) for one in copies], dim=1)
+    return torch.stack(list(copies))[:, at.index].transpose(0, 1).contiguous()
 
 
 def _pattern(
@@ -241,7 +243,7 @@ def _pattern(
     scores, seen, places = [], [], []
     for number, part in enumerate(group.classes):
         have = sites.padded(part.mask)
-        keys = inside.zeroed("k", _side(group, number, "k", projected, have.index), have)
+        keys = inside.zeroed("k", _side(group, number, "k", projected, have), have)
         if keys.dim() == 4:
             scores.append(adapter.scores(layer, q, keys))
         else:
@@ -270,7 +272,7 @@ def _mixed(
     offset = 0
     for number, part in enumerate(group.classes):
         have = sites.padded(part.mask)
-        values = inside.zeroed("v", _side(group, number, "v", projected, have.index), have)
+        values = inside.zeroed("v", _side(group, number, "v", projected, have), have)
         weights = pattern[..., offset : (offset := offset + values.shape[-2])]
         if values.dim() == 4:
             mixed = adapter.mix(weights, values)
@@ -436,8 +438,8 @@ def _cat(parts: list[Tensor], dim: int = -1) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
 
 
-def _queries(group: HeadGroup, projected: Projected, sites: Sites) -> Tensor:
-    """(copies, tokens of need, d_head)."""
+def _queries(group: HeadGroup, projected: Projected, sites: Sites) -> list[Tensor]:
+    """(tokens of need, d_head) of each copy."""
     found = []
     for copy in group.copies:
         parts = [
@@ -452,23 +454,23 @@ def _queries(group: HeadGroup, projected: Projected, sites: Sites) -> Tensor:
             assert where is not None
             whole[where] = piece
         found.append(whole)
-    return torch.stack(found)
+    return found
 
 
 def _side(
-    group: HeadGroup, number: int, slot: Literal["k", "v"], projected: Projected, index: Tensor
+    group: HeadGroup, number: int, slot: Literal["k", "v"], projected: Projected, have: Padded
 ) -> Tensor:
     """Keys or values of a class: (rows, keys, d_head), or (rows, copies, keys, d_head) if own."""
     part, side = group.classes[number], 0 if slot == "k" else 1
     if group.fused:
-        return _own_side(group, number, slot, projected, index).transpose(0, 1)
+        return _own_side(group, number, slot, projected, have.index).transpose(0, 1)
     if (part.key, part.value)[side] != OWN:
         first = group.copies[0]
-        return projected.at(slot, first.pairs[number][side], part.mask, first.head)[index]
+        return projected.at(slot, first.pairs[number][side], part.mask, first.head)[have.index]
     own = [
         projected.at(slot, copy.pairs[number][side], part.mask, copy.head) for copy in group.copies
     ]
-    return torch.stack(own)[:, index].transpose(0, 1).contiguous()
+    return _laid(own, have)
 
 
 def _own_side(

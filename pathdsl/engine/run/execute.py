@@ -521,6 +521,16 @@ class BatchExecution:
 
     def _by_stream(self, numbers: Sequence[int]) -> Iterable[list[int]]:
         """Copies that read the same streams together, in portions of bounded tokens."""
+        streams = self.decided.of(
+            self.sites, ("streams", *numbers), lambda: self._streams(numbers)
+        )  # fmt: skip
+        keys = list(streams)
+        tokens = [sum(self.sites.count(self.plan.need[read]) for read in key) for key in keys]
+        for portion in portions(range(len(keys)), tokens.__getitem__, self.most):
+            yield [number for place in portion for number in streams[keys[place]]]
+
+    def _streams(self, numbers: Sequence[int]) -> dict[tuple[int, ...], list[int]]:
+        """Copies by the streams that they read, but for those of plain runs."""
         streams: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for number in numbers:
             own = dict.fromkeys(
@@ -528,10 +538,7 @@ class BatchExecution:
                 if not isinstance(self.plan.steps[read], PlainResid)
             )  # fmt: skip
             streams[tuple(own)].append(number)
-        keys = list(streams)
-        tokens = [sum(self.sites.count(self.plan.need[read]) for read in key) for key in keys]
-        for portion in portions(range(len(keys)), tokens.__getitem__, self.most):
-            yield [number for place in portion for number in streams[keys[place]]]
+        return streams
 
 
 def _neighbours(places: Sequence[int], numbers: Sequence[int]) -> Iterator[tuple[slice, slice]]:
