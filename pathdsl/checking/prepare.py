@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pathdsl.checking.options import CheckOptions
 from pathdsl.engine.load.source import ModelSource, shape_of, source_of, vet_config
-from pathdsl.errors import Diagnostic, PathdslError, errors_in
+from pathdsl.errors import Diagnostic, PathdslError, Span, errors_in
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import listed
@@ -20,6 +21,8 @@ from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import fields_of, model_of
 from pathdsl.lang.signatures.calls import DATA_FILES, DTYPES
+from pathdsl.lang.signatures.measures import columns_in
+from pathdsl.lang.walk import walk
 from pathdsl.lang.written import written
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.load.room import Room
     from pathdsl.engine.planner import Limits, Planner
     from pathdsl.graph.resolve.resolver import Resolver
+    from pathdsl.plan.readout import Measure
     from pathdsl.score.requests import FirstRound
 
 __all__ = [
@@ -188,19 +192,58 @@ def _at_hand(program: Program) -> Callable[[str], AtHand]:
 
 
 def unchecked(program: Program, faults: list[Diagnostic]) -> str:
-    """Why nothing was said of the graph of a program without errors; "" where it was looked at."""
-    if not program.models or errors_in(faults):
+    """What of a program without errors was not looked at, and why; "" where all was."""
+    if errors_in(faults):
+        return ""
+    return "; ".join(filter(None, (_graph_unchecked(program), _rows_unchecked(program))))
+
+
+def _rows_unchecked(program: Program) -> str:
+    """Which files of rows are too large for a look at them."""
+    if not _has_rows_in_files(program):
+        return ""
+    from pathdsl.engine.data.at_hand import large_files
+
+    large = [f"`{path}` ({size / 1e6:,.1f} MB)" for path, size in large_files(program).items()]
+    if not large:
+        return ""
+    return (
+        f"the rows in {' and '.join(large)} were not looked at; `pathdsl plan {_typed(program)}` "
+        "reads them"
+    )
+
+
+def _typed(program: Program) -> str:
+    return "FILE" if program.path.startswith("<") else program.path
+
+
+def _graph_unchecked(program: Program) -> str:
+    if not program.models:
         return ""
     sources = [source_of(program, model=decl) for decl in _models(program).values()]
     missing = [source.location for source in sources if shape_of(source) is None]
     if not missing:
         return ""
-    file = "FILE" if program.path.startswith("<") else program.path
     which = " or ".join(f"`{location}`" for location in missing)
     return (
         f"the graph was not checked: no config of {which} is on this machine; "
-        f"`pathdsl plan {file}` fetches it"
+        f"`pathdsl plan {_typed(program)}` fetches it"
     )
+
+
+def _written_at(program: Program, measure: Measure) -> Span | None:
+    """Where a file names a measure of a column first: in a metric, or as a score's `answer:`."""
+    calls = (node for metric in program.metrics.values() for node in walk(metric.expression))
+    for call in calls:
+        if isinstance(call, ast.Call) and call.name == measure.kind:
+            if any(column.name == measure.column for column in columns_in(call)):
+                return call.span
+    for declaration in (*program.lets.values(), *program.claims):
+        for node in walk(declaration):
+            if isinstance(node, ast.Argument) and node.keyword == "answer":
+                if isinstance(node.value, ast.Name) and node.value.name == measure.column:
+                    return node.span
+    return None
 
 
 def _models(program: Program) -> dict[str, ast.ModelDecl]:
@@ -356,6 +399,7 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
             {task: graph.shape for task, graph in resolver.others.items()},
             {} if shared is not None else None,
             rooms=by_task if limits.memory is not None else {},
+            written=partial(_written_at, program),
         ),
         rooms=rooms,
         warnings=(*faults, *data.warnings),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pathdsl.engine.attribution.vet import vet
 from pathdsl.engine.data.positions import next_tokens, position_mask
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.data.treated import moved_places
-from pathdsl.errors import DataError, Diagnostic
+from pathdsl.errors import DataError, Diagnostic, Span
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.product import MAX_STATES
@@ -46,6 +46,7 @@ class Planner:
     that values may take, by task, where weights have their part of a stated memory. `kept` has the
     plans that were built, where other models of these shapes follow on the same rows. `by_value`:
     what is equal in both runs is the reference run's, and paths that begin there count for nothing.
+    `written`: where a file names a measure, for a message about it.
     """
 
     shape: ModelShape
@@ -56,6 +57,7 @@ class Planner:
     kept: dict[object, tuple[Plan, ...]] | None = field(default=None, repr=False)
     by_value: bool = True
     rooms: Mapping[str, int] = field(default_factory=dict)
+    written: Callable[[Measure], Span | None] = field(default=lambda measure: None, repr=False)
 
     def room(self, task: str) -> int:
         """Bytes that the values of a task may take, those of a batch and those that are kept."""
@@ -124,7 +126,11 @@ class Planner:
             for position in dict.fromkeys(m.position for _, m in wanted if m.column == "next"):
                 next_tokens(task, Pos.parse(position))  # raises PD347 where nothing follows
             for measure in dict.fromkeys(m for _, m in wanted):
-                _vet_answer(task, measure)
+                try:
+                    _vet_answer(task, measure)
+                except DataError as error:
+                    at = self.written(measure)
+                    raise DataError([replace(one, span=at) for one in error.diagnostics]) from None
             spec = self.specs[name]
             key = name, behind, tuple(wanted), spec.treated, (spec.frozen, spec.routed)
             plans = (self.kept or {}).get(key) or self._made(name, behind, task, wanted)

@@ -331,3 +331,14 @@ def test_a_difference_of_logits_is_no_variant(tmp_path: Path) -> None:
     program, _ = load_program("x.circuit", text)
     assert "logit_difference" not in MetricAxis().values(program)
     assert "prob" in MetricAxis().values(program)
+
+
+def test_a_measure_of_one_token_is_told_where_it_stands(tmp_path: Path) -> None:
+    text = (
+        HEAD % "answers = whole" + "metric one: logits = logit(wrong)\nlet x = mean(one(treated))\n"
+    )
+    path = written(tmp_path, text=text)
+    found = [*check_file(path, OPTIONS).diagnostics]
+    (fault,) = (one for one in found if one.code == "PD365")
+    assert fault.span is not None
+    assert text[fault.span.start : fault.span.end] == "logit(wrong)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -145,6 +146,23 @@ def test_lint_says_when_the_graph_is_unchecked(file: Path, capsys: Capture) -> N
     file.write_text(text.replace("LD:", "LD @:"))
     assert run("lint", "x.circuit") == 2  # of a file with faults nothing was asked of the graph
     assert "note: x" not in capsys.readouterr().out
+
+
+def test_lint_says_which_rows_it_did_not_look_at(
+    file: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "\n".join(
+        ['{"prompt": [1, 2, 3], "prompt_other": [1, 2, 4], "answer": 5, "wrong": 6}'] * 9
+    )
+    (file.parent / "rows.jsonl").write_text(rows)
+    data = re.sub(r"data( *)= .*", r'data\1= jsonl("rows.jsonl")', INDUCTION)
+    file.write_text(data)
+    monkeypatch.setattr("pathdsl.engine.data.at_hand.MOST_BYTES", 100)
+    assert run("lint", "x.circuit") == 0
+    assert capsys.readouterr().out.startswith(
+        "note: x.circuit: the rows in `rows.jsonl` (0.0 MB) were not looked at; "
+        "`pathdsl plan x.circuit` reads them\n"
+    )
 
 
 def test_plan_in_text_and_json(file: Path, capsys: Capture) -> None:

@@ -42,6 +42,7 @@ def test_another_declaration_of_that_name_is_meant() -> None:
             "`(logit(io) + logit(s)) / 2`",
         ),
         ("metric M: logits = logit(io) - mean(logit(io))", "PD406", "in a `let` or a claim"),
+        ("metric M: logits = logits[io]", "PD406", "`logit(io)`"),
         (
             "let w for w in windows(mlp, 2) = effect(through(w))\nlet x: logits = w[m1..m2]",
             "PD107",

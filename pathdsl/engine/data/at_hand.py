@@ -38,7 +38,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import DATA_FILES
 from pathdsl.record import record
 
-__all__ = ["MOST_BYTES", "AtHand", "NotKept", "row_faults"]
+__all__ = ["MOST_BYTES", "AtHand", "NotKept", "large_files", "row_faults"]
 
 MOST_BYTES = 1_000_000
 """Of a file of rows; a larger one is left to those who read all of it."""
@@ -72,7 +72,7 @@ def row_faults(program: Program, model: Callable[[str], AtHand]) -> list[Diagnos
         try:
             spec = task_spec(declaration, program.tasks)
             base = Path(program.origin.get(name, program.path)).parent
-            if not _is_small_file(spec, base):
+            if (size := _size(spec, base)) is None or size > MOST_BYTES:
                 continue
             asked = asked or asked_of(program)
             rows = load_rows(spec, base, None, program.fence)
@@ -83,14 +83,27 @@ def row_faults(program: Program, model: Callable[[str], AtHand]) -> list[Diagnos
     return told_once(program, faults)
 
 
-def _is_small_file(spec: TaskSpec, base: Path) -> bool:
+def large_files(program: Program) -> dict[str, int]:
+    """Bytes of the files of rows that `row_faults` does not read, by path, of a program without
+    faults."""
+    found = {}
+    for name, declaration in program.tasks.items():
+        spec = task_spec(declaration, program.tasks)
+        size = _size(spec, Path(program.origin.get(name, program.path)).parent)
+        if size is not None and size > MOST_BYTES:
+            found[spec.data.path] = size
+    return found
+
+
+def _size(spec: TaskSpec, base: Path) -> int | None:
+    """Bytes of the file that the rows are in; None where they are in none."""
     kind = DATA_FILES.get(spec.data.name)
     if kind is None or kind.hub or not spec.data.path:
-        return False
+        return None
     try:
-        return os.stat(base / spec.data.path).st_size <= MOST_BYTES
+        return os.stat(base / spec.data.path).st_size
     except (OSError, ValueError):
-        return True  # those who read it say why they cannot
+        return 0  # those who read it say why they cannot
 
 
 def _look(spec: TaskSpec, rows: LoadedRows, asked: Asked, model: AtHand) -> Sequence[Diagnostic]:

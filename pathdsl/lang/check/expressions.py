@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
@@ -143,6 +144,14 @@ def _tokens(scope: Scope, task: ast.TaskDecl) -> tuple[str, ...]:
     return columns.tokens if columns is not None else ()
 
 
+def _indexed(scope: Scope, value: ast.Node) -> str:
+    """`logits[io]`, as an array is indexed elsewhere: the call of the measure that is meant."""
+    if not isinstance(value, ast.Subscript) or value.more:
+        return ""
+    (measure,) = get_close_matches(value.name.name, MEASURES, n=1) or [""]
+    return f"`{measure}({source_text(scope.program, value.member)})`" if measure else ""
+
+
 def _measured(scope: Scope, value: ast.Node, at: ast.Position | None) -> Faults:
     """The measures below a metric's expression, which are read at `at` unless they say where."""
     match value:
@@ -175,7 +184,8 @@ def _measured(scope: Scope, value: ast.Node, at: ast.Position | None) -> Faults:
                 "a metric is made of what is measured on one run",
                 value.span,
                 "not a measure",
-                help=f"measures: {listed(s.example for s in MEASURES.values())}",
+                help=_indexed(scope, value)
+                or f"measures: {listed(s.example for s in MEASURES.values())}",
             )
 
 

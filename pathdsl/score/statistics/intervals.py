@@ -281,6 +281,8 @@ class Bootstrap:
         interval = self.interval(below, level)
         inside = interval.low - tolerance <= 0 <= interval.high + tolerance
         if interval.method != "none" and inside:
+            if not np.isfinite(interval.low) and not np.isfinite(interval.high):
+                return "the interval of a denominator has no ends, so that it may be 0"
             ends = f"[{interval.low:.4g}, {interval.high:.4g}]"
             return f"the interval of a denominator, {ends}, contains 0"
         return ""
