@@ -87,7 +87,9 @@ def export(
 
     record = format_named("eap-ig" if to == LEADERBOARD else to, "--to", LEADERBOARD)
     if record.writes is None:
-        raise typer.BadParameter(f"`--to {to}`: the format is read, and not written")
+        raise typer.BadParameter(
+            f"`--to {to}`: the format is read, and not written: {record.unwritten}"
+        )
     options = read_options(models=models, max_states=max_states, allow_outside=allow_outside)
     if scores is not None and len(sources) > 1:
         err("`--scores` is of one source: keep each `NAME.scores.json` beside its `NAME.circuit`\n")

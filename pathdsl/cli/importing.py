@@ -219,12 +219,14 @@ def format_named(name: str, option: str, *more: str) -> FormatRecord:
     from pathdsl.graph.formats.records import FORMATS
     from pathdsl.near import did_you_mean
 
-    names = [one.name for one in FORMATS]
-    if name not in names:
-        known = [*more, *names]
-        hint = did_you_mean(name, known) or "one of " + ", ".join(known)
-        raise typer.BadParameter(f"`{option} {name[:40]}` is no format: {hint}")
-    return FORMATS[names.index(name)]
+    named = {name: one for one in FORMATS for name in (one.name, *one.called)}
+    if name not in named:
+        hint = did_you_mean(name, [*more, *named])
+        known = ", ".join([*more, *(one.name for one in FORMATS)])
+        raise typer.BadParameter(
+            f"`{option} {name[:40]}` is no format: {hint or 'one of ' + known}"
+        )
+    return named[name]
 
 
 def _circuit(file: str, origin: str | None) -> Circuit:

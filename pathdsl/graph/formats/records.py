@@ -34,6 +34,7 @@ class FormatRecord:
     in it. `reads` and `writes` are None where it is not read, or not written; what is written comes
     with what it could not say. `ending`: of a file that is written. `ranks_all`: a file of it ranks
     every edge of a model, so that one without scores gets 1 in the circuit and 0 outside.
+    `unwritten`: why none is written. `called`: other names of it.
     """
 
     name: str
@@ -45,6 +46,8 @@ class FormatRecord:
     writes: Callable[[Circuit], tuple[Written, tuple[Lost, ...]]] | None
     ending: str
     ranks_all: bool
+    unwritten: str = ""
+    called: tuple[str, ...] = ()
 
 
 def _text(known: Callable[[str], bool]) -> Callable[[object], bool]:
@@ -127,6 +130,8 @@ FORMATS: tuple[FormatRecord, ...] = (
         name="attribution-graph", title="circuit-tracer and Neuronpedia, graph JSON", tensors=False,
         ending=".json", ranks_all=False, carries=frozenset({"nodes", "positions"}),
         known=features.is_graph, reads=features.read, writes=None,
+        unwritten="its nodes are features, of which heads and MLPs have none",
+        called=("circuit-tracer", "neuronpedia"),
     ),
     FormatRecord(
         name="circuitkit", title="CircuitKIT, artifacts and lists of names", tensors=False,
