@@ -45,8 +45,10 @@ COMMANDS = {
     "stored": ("-m", "pathdsl", "check", "-q", FILE),
 }
 EDITS = (
-    ("a claim", "faithfulness(main) >= 85%", "faithfulness(main) >= 86%"),
-    ("a path", "{ a0.h0, a0.h2, a0.h3 }", "{ a0.h0, a0.h2 }"),
+    ("a claim", "faithfulness(main, metric: LD) >= 85%", "faithfulness(main, metric: LD) >= 86%"),
+    ("a path", "-> carrier (-> {carrier, mlp@END})*", "-> carrier"),
+    ("another path", "-[v]-> suppressor (-> mlp)*", "-[v]-> suppressor"),
+    ("a first path", "input@IO (-> {from_io, mlp@IO})*", "input@IO (-> mlp@IO)*"),
 )
 
 
