@@ -1,6 +1,6 @@
 """`pathdsl cache`: what the result store holds, and removing it.
 
-pathdsl cache info                      how much, and where
+pathdsl cache info [--store DIR]        how much, and where; of a folder that shards fill
 pathdsl cache list                      the values of each plan, the last used first
 pathdsl cache prune --older-than 30d    what was not used for so long
 pathdsl cache path                      the folder alone, for scripts
@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pathdsl.cli.complaints import complain
-from pathdsl.cli.options import Format, NoColor, Style, size
+from pathdsl.cli.options import Format, NoColor, StoreFolder, Style, size
 from pathdsl.cli.output import out, view_of
 from pathdsl.cli.store import store_limit
 from pathdsl.cli.verb import Verb
@@ -37,13 +38,18 @@ app = typer.Typer(
 )
 
 
-def _contents() -> Contents:
-    """What is in the store; a store that was never used is empty and is not made for that."""
+def _contents(shared: Path | None) -> Contents:
+    """What is in the store; a store that was never used is empty and is not made for that.
+
+    `shared`: a folder that shards fill, in the place of the user's.
+    """
     from pathdsl.engine.store.folder import unusable
     from pathdsl.engine.store.index import FAULTS
     from pathdsl.engine.store.prune import Contents, contents
     from pathdsl.engine.store.store import INDEX, Store, default_folder
 
+    if shared is not None:
+        return _shared(shared)
     folder = default_folder()
     if not os.path.exists(folder / INDEX):
         return Contents(folder=folder)
@@ -56,6 +62,17 @@ def _contents() -> Contents:
         raise typer.Exit(ExitCode.MACHINE_FAILED) from error
 
 
+def _shared(folder: Path) -> Contents:
+    from pathdsl.engine.store.prune import contents
+    from pathdsl.engine.store.shared import SharedStore
+
+    if not (folder / "index").is_dir():
+        raise typer.BadParameter(f"`--store {folder}`: no shard has written there")
+    with SharedStore(folder) as store:
+        _vet(store)
+        return contents(store)
+
+
 def _vet(store: Store, *, write: bool = False) -> None:
     """Say what is wrong with a store; leave with 3 where that forbids reading or writing it."""
     complain(store.warnings)
@@ -64,16 +81,16 @@ def _vet(store: Store, *, write: bool = False) -> None:
 
 
 @app.command("info", cls=Verb, short_help="Say how much there is, and where.")
-def info(style: Style = Format.TEXT) -> None:
+def info(style: Style = Format.TEXT, store: StoreFolder = None) -> None:
     """Say how many values are kept, how large they are, and where they lie."""
     from pathdsl.report.data.result import dump
     from pathdsl.report.text.cache import contents_object, info_text
 
-    found = _contents()
+    found, limit = _contents(store), store_limit() if store is None else None
     if style is Format.JSON:
-        out(dump(contents_object(found, store_limit(), everything=False)))
+        out(dump(contents_object(found, limit, everything=False)))
     else:
-        out(info_text(found, store_limit()))
+        out(info_text(found, limit))
 
 
 @app.command("list", cls=Verb, short_help="List the values of each plan.")
@@ -81,14 +98,15 @@ def list_(
     style: Style = Format.TEXT,
     everything: Annotated[bool, typer.Option("--all", help="Write keys and models out.")] = False,
     no_color: NoColor = False,
+    store: StoreFolder = None,
 ) -> None:
     """List what is kept, one line for each plan, the last used first."""
     from pathdsl.report.data.result import dump
     from pathdsl.report.text.cache import contents_object, list_text
 
-    found = _contents()
+    found, limit = _contents(store), store_limit() if store is None else None
     if style is Format.JSON:
-        out(dump(contents_object(found, store_limit(), everything=True)))
+        out(dump(contents_object(found, limit, everything=True)))
     else:
         out(list_text(found, view_of(no_color=no_color, everything=everything)))
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pathdsl.cli.complaints import complain
 from pathdsl.cli.doors import Done, Door, Job
 from pathdsl.cli.output import err, out
 from pathdsl.cli.progress import ProgressDisplay
@@ -80,6 +81,10 @@ class _Shards:
     def run(self, *, quiet: bool) -> int | None:
         """None when all are through, else what to exit with; said is why."""
         store = SharedStore(self.folder, "watching")
+        if store.trouble is not None:  # each shard would fail for it
+            complain([store.trouble])
+            store.close()
+            return ExitCode.MACHINE_FAILED
         before = {name for names in store.announced.values() for name in names}
         try:
             for number in self.left:

@@ -20,6 +20,7 @@ from pathdsl.cli.output import err, out
 from pathdsl.cli.store import result_store
 from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, overall
+from pathdsl.report.numbers import many
 
 if TYPE_CHECKING:
     from pathdsl.engine.shards import Share
@@ -77,8 +78,9 @@ def measure_shard(
             if outcome.exit_code in (ExitCode.AS_EXPECTED, ExitCode.LACKING):
                 so_far = "" if outcome.exit_code is ExitCode.AS_EXPECTED else " so far"
                 out(
-                    f"shard {share.shard} of {name}: {share.computed} items computed, {there} "
-                    f"were there; {share.asked} in all{so_far}\n"
+                    f"shard {share.shard} of {name}: {many(share.computed, 'item')} computed, "
+                    f"{there} {'was' if there == 1 else 'were'} there; {share.asked} in all"
+                    f"{so_far}\n"
                 )
             elif outcome.exit_code is ExitCode.NOTHING_TO_CHECK:
                 out(f"shard {share.shard} of {name}: nothing to check\n")

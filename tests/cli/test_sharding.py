@@ -45,6 +45,13 @@ def test_two_shards_and_the_check_behind_them(home: Path) -> None:
     assert two["store"]["computed"] == 0 and two["result_sha256"] == one["result_sha256"]
     again = pathdsl("check", "x.circuit", "--shard", "1/2", "--store", "s", *LIMITS, cwd=home)
     assert again.returncode == 0 and "0 items computed" in again.stdout
+    kept = json.loads(pathdsl("cache", "info", "--store", "s", "--format", "json", cwd=home).stdout)
+    assert kept["values"] == two["store"]["stored"] and kept["max_bytes"] is None
+    assert kept["index_bytes"] > 0 == kept["damaged"]
+    told = pathdsl("cache", "info", "--store", "s", cwd=home).stdout
+    assert "that shards computed" in told and "none: nothing is removed" in told
+    nothing = pathdsl("cache", "list", "--store", "nowhere", cwd=home)
+    assert nothing.returncode == 2 and "no shard has written there" in nothing.stderr
 
 
 def test_a_search_exits_with_4(home: Path) -> None:
@@ -92,6 +99,14 @@ def test_a_folder_that_cannot_be_used_ends_the_check(home: Path) -> None:
     assert done.returncode == 3 and "PD640" in done.stderr and not done.stdout
     assert "`--store` with another folder" in " ".join(done.stderr.split())
     assert "prune" not in done.stderr and "PATHDSL_CACHE" not in done.stderr  # another store's
+
+
+def test_a_folder_that_cannot_be_used_starts_no_shard(home: Path) -> None:
+    (home / "blocked").write_text("")
+    told = pathdsl("check", "x.circuit", "--on", "local", "--shards", "2", "--store", "blocked/s",
+                   "--threads", "1", cwd=home)  # fmt: skip
+    assert told.returncode == 3 and told.stderr.count("PD640") == 2  # the code, and where more is
+    assert "started again" not in told.stderr
 
 
 def test_a_damaged_file_is_named_with_what_helps(home: Path) -> None:

@@ -107,7 +107,7 @@ def contents(store: OpenStore) -> Contents:
         records=records,
         damaged=len(bad) + len(bad_records) + len(_astray(store.index)),
         bytes=sum(blob.bytes for blob in blobs),
-        index_bytes=sum(_size(path) for path in _index_files(store.folder)),
+        index_bytes=sum(map(_size, (*_index_files(store.folder), *_shared_indices(store.folder)))),
         leftover_bytes=sum(_size(p) for p in _blob_files(store.folder) if _name(p) not in known),
     )
 
@@ -275,6 +275,11 @@ def _index_files(folder: Path) -> Iterator[Path]:
         path = folder / f"{INDEX}{end}"
         if path.is_file():
             yield path
+
+
+def _shared_indices(folder: Path) -> Iterator[Path]:
+    """Those of a folder that several processes fill, one of each."""
+    return (folder / "index").glob("*.jsonl")
 
 
 def _name(path: Path) -> str:

@@ -13,20 +13,28 @@ from pathdsl.report.text.style import View, clip, fit, table
 __all__ = ["contents_object", "info_text", "list_text", "pruned_object", "pruned_text"]
 
 
-def info_text(contents: Contents, limit: int) -> str:
-    """How much is in a store, and where it lies; `limit` is what a check leaves at most."""
+def info_text(contents: Contents, limit: int | None) -> str:
+    """How much is in a store, and where it lies; `limit` is what a check leaves at most, None for
+    all of it."""
     values = many(contents.n_values, "value")
     rows = [
         ["folder", str(contents.folder)],
         ["values", f"{values} of {many(len(contents.plans), 'plan')}, {_size(contents.plans)}"],
-        ["limit", f"{size_text(limit)}; the least recently used go first"],
+        [
+            "limit",
+            "none: nothing is removed"
+            if limit is None
+            else f"{size_text(limit)}; the least recently used go first",
+        ],
         ["self-checks and models", f"{contents.records:,}"],
         ["index", size_text(contents.index_bytes)],
     ]
     if contents.unfinished:
         batches = many(sum(len(blob.labels) for blob in contents.unfinished), "batch", "batches")
-        text = f"{batches} of checks that were cut off, {_size(contents.unfinished)}"
-        rows.insert(2, ["unfinished", f"{text}; the same check goes on from there"])
+        size = _size(contents.unfinished)
+        text = f"{batches} of checks that were cut off, {size}; the same check goes on from there"
+        of_shards = ["batches", f"{batches} that shards computed, {size}"]
+        rows.insert(2, of_shards if limit is None else ["unfinished", text])
     if contents.damaged:
         what = many(contents.damaged, "entry", "entries")
         rows.append(["damaged", f"{what}, never used; `pathdsl cache prune` removes them"])
@@ -73,7 +81,7 @@ def pruned_text(gone: Pruned) -> str:
     return f"removed {' and '.join(parts)}, {size_text(gone.bytes)}\n"
 
 
-def contents_object(contents: Contents, limit: int, *, everything: bool) -> dict[str, Any]:
+def contents_object(contents: Contents, limit: int | None, *, everything: bool) -> dict[str, Any]:
     """A store as JSON; `everything`: with every plan's values."""
     info: dict[str, Any] = {
         "schema_version": 1,
