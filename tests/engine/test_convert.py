@@ -377,6 +377,21 @@ def test_files_that_hold_no_weights(tmp_path: Path, capfd: pytest.CaptureFixture
     assert "no plain tensor" in fault("PD670", file)
 
 
+def test_weights_of_a_training_that_diverged(tmp_path: Path) -> None:
+    saved(tmp_path / "m", "redwood")
+    file = tmp_path / "m" / "run_final.pth"
+    state = torch.load(file, weights_only=True)
+    state["blocks.0.attn.W_O"][0, 0, :2] = torch.tensor([torch.nan, torch.inf])
+    torch.save(state, file)
+    size = f"{state['blocks.0.attn.W_O'].numel():,}"
+    said = fault("PD670", file)
+    assert "1 weight of the checkpoint holds" in said
+    assert f"first `blocks.0.attn.W_O`: 1 of {size} are no numbers, 1 infinite" in said
+    state["unembed.W_U"].fill_(-torch.inf)
+    torch.save(state, file)
+    assert "2 weights of the checkpoint hold infinite" in fault("PD670", file)
+
+
 def test_folders_without_a_last_checkpoint(tmp_path: Path) -> None:
     assert "no files of weights" in fault("PD670", tmp_path)
     for name in ("a.pth", "b.pth"):

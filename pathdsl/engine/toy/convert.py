@@ -72,6 +72,7 @@ def convert(place: Path, configs: Sequence[Path], layout: str = "") -> Converted
     state = {key: one for key, one in checkpoint.tensors.items() if key not in tables}
     fitted = _fitted(path, state, known_sizes(config), layout)
     _vet_shapes(fitted, tables)
+    _vet_finite(state)
     weights = dict(arranged(fitted, key, one) for key, one in state.items())
     sizes = _sizes(fitted, config, weights, tables)
     options = options_of(
@@ -363,6 +364,25 @@ def _vet_weights(fields: Mapping[str, Any], weights: Mapping[str, Tensor]) -> No
                 "PD673",
                 f"`{name}` is of shape {tuple(weights[name].shape)}, wanted {tuple(one.shape)}",
             )
+
+
+def _vet_finite(state: Mapping[str, Tensor]) -> None:
+    """Raise PD670 where a weight is infinite or not a number, by its key in the checkpoint."""
+    import torch
+
+    bad = {key: one for key, one in state.items() if not bool(torch.isfinite(one).all())}
+    if not bad:
+        return
+    first, one = next(iter(bad.items()))
+    raise refused(
+        "PD670",
+        f"{len(bad)} weight{'s' * (len(bad) > 1)} of the checkpoint hold"
+        f"{'s' * (len(bad) == 1)} infinite values or no numbers, first `{first}`: "
+        f"{int(torch.isnan(one).sum()):,} of {one.numel():,} are no numbers, "
+        f"{int(torch.isinf(one).sum()):,} infinite",
+        notes=("every logit of such a model would be no number",),
+        advice="an earlier checkpoint of the training, before it diverged",
+    )
 
 
 def _vet_shapes(fitted: Fitted, tables: Mapping[str, Tensor]) -> None:

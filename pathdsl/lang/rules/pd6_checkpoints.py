@@ -12,11 +12,12 @@ CHECKPOINT_PAGES: tuple[Page, ...] = (
     Page(
         code="PD670",
         name="unreadable-checkpoint",
-        summary="A checkpoint is missing, damaged, or holds something else than tensors by name.",
+        summary="A checkpoint is missing, damaged, or holds something else than numbers by name.",
         why="A pickle runs code when its objects are made, so that only tensors are read of it: a "
-        "whole model, or a config of a class of its own, is an object.",
+        "whole model, or a config of a class of its own, is an object. A weight that is infinite "
+        "or not a number makes every logit no number.",
         repair="Save the weights alone where the model was made: `torch.save(model.state_dict(), "
-        '"weights.pth")`.',
+        '"weights.pth")`. Of a training that diverged take an earlier checkpoint.',
         shown_by=_SHOWN_BY,
     ),
     Page(
