@@ -79,6 +79,26 @@ def test_where_it_may_not_stand(text: str, code: str, told: str) -> None:
     assert any(one == code and told in message for one, message in found), found
 
 
+@pytest.mark.parametrize(
+    ("let", "claim"),
+    [
+        ("let e = emerges(mean(LD(reference)) > 0)",
+         "claim e: emerges(mean(LD(reference)) > 0) <= STEP at 95% confidence"),
+        ("let e for h in attn = (emerges(effect(through(h)) < 0.5))",
+         "claim e for h in attn: emerges(effect(through(h)) < 0.5) <= STEP at 95% confidence"),
+        ("let e = 1 - emerges(mean(LD(reference)) > 0)",
+         "claim NAME: emerges(mean(LD(reference)) > 0) <= STEP at 95% confidence"),
+        ("let e = emerges(mean(LD(reference)) > 0) <= 64_000",
+         "claim e: emerges(mean(LD(reference)) > 0) <= 64_000 at 95% confidence"),
+    ],
+)  # fmt: skip
+def test_a_let_of_it_is_told_the_claim_that_it_would_be(let: str, claim: str) -> None:
+    found = lint_file("emerges.circuit", HEAD + let + "\n")[1]
+    (told,) = [one.help for one in found if one.severity is Severity.ERROR]
+    assert told.startswith(f"`{claim}`")
+    assert errors(claim.replace("NAME", "e").replace("STEP", "64_000")) == []
+
+
 def test_a_declared_name_wins() -> None:
     own = "metric emerges: logits = logit(io)\n"
     assert errors(own + "claim c: mean(emerges(reference)) > 0 at 95% confidence") == []

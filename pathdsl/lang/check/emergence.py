@@ -6,12 +6,13 @@ Source: docs/revisions.md.
 from __future__ import annotations
 
 from pathdsl.lang import ast
-from pathdsl.lang.check.scope import Faults, Scope, fault
+from pathdsl.lang.check.scope import Faults, Scope, fault, source_text
 from pathdsl.lang.program import kind_of
 from pathdsl.lang.reach import reach
 from pathdsl.lang.signatures.emergence import EMERGES
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.relations import RELATIONS
+from pathdsl.lang.walk import strip
 
 __all__ = ["check_emergence", "is_misplaced", "misplaced"]
 
@@ -74,7 +75,7 @@ def is_misplaced(scope: Scope, node: ast.Node) -> bool:
     return isinstance(node, ast.Call) and node.name == EMERGES.name and not known
 
 
-def misplaced(node: ast.Node) -> Faults:
+def misplaced(scope: Scope, node: ast.Node) -> Faults:
     """The fault of such a node."""
     if isinstance(node, ast.Compared):
         yield fault(
@@ -92,5 +93,15 @@ def misplaced(node: ast.Node) -> Faults:
         else f"`{EMERGES.name}` takes one condition",
         node.span,
         "no number of one check" if alone else "no condition, or more than one argument",
-        help=f"`claim NAME: {EMERGES.example}`",
+        help=_claimed(scope, node) if alone else f"`claim NAME: {EMERGES.example}`",
     )
+
+
+def _claimed(scope: Scope, node: ast.Call) -> str:
+    """The claim that an `emerges` elsewhere would be, by the name of the `let` that is it."""
+    own = next((let for let in scope.program.lets.values() if strip(let.expression) is node), None)
+    name = own.name.name if own is not None else "NAME"
+    if own is not None and own.loop is not None:
+        name += f" {source_text(scope.program, own.loop)}"
+    written = source_text(scope.program, node) or "emerges(…)"
+    return f"`claim {name}: {written} <= STEP at 95% confidence`, with a step of the training"

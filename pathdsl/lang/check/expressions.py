@@ -260,7 +260,7 @@ def check_quantity(scope: Scope, value: ast.Node) -> Faults:
         case ast.Score():
             yield from check_score(scope, value)
         case _ if is_misplaced(scope, value):
-            yield from misplaced(value)
+            yield from misplaced(scope, value)
         case ast.Call() if (over := over_of(value, scope.program.kind)) is not None:
             yield from _over(scope, value, *over)
         case ast.Call() if is_correlation(value, scope.program.kind):

@@ -54,7 +54,7 @@ _INSTEAD = tuple(
             r"`\1 \2 for \4 in attn = \3`",
         ),
         (
-            r"^let\s+(\w+)[^=]*=\s*([^<>=#\n]*?)\s*\0([<>]=?)\s*([^#\n]*?)\s*$",
+            r"^let\s+(\w+)[^=]*=\s*(emerges\([^#\n]*\)|[^<>=#\n]*?)\s*\0([<>]=?)\s*([^#\n]*?)\s*$",
             r"`claim \1: \2 \3 \4 at 95% confidence`: what is compared is a claim",
         ),
         (r"^metric\b.*\0at\s+(\w+)", r"`@\1` behind what is measured, `logit(io) @\1`"),
