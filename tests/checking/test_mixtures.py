@@ -143,9 +143,13 @@ def test_what_is_refused_by_name(folder: Path) -> None:
         ("llama4", {"layer_types": ["sliding_attention"] * 2}, "PD612", "`sliding_attention`"),
         ("qwen3_5", {"layer_types": ["linear_attention", "full_attention"]}, "PD612", "1 of 2"),
         ("qwen3_5", {"layer_types": None}, "PD612", "2 of 2 layers are DeltaNets"),
+        ("qwen3_5", {"num_hidden_layers": 8, "layer_types": None}, "PD612",
+         "6 of 8 layers are DeltaNets (`linear_attention`), which no node stands for: 0-2, 4-6"),
+        ("qwen3_5", {"num_hidden_layers": 3, "layer_types": ["linear_attention",
+         "full_attention", "linear_attention"]}, "PD612", "stands for: 0, 2"),
         ("olmoe", {"head_dim": 7}, "PD612", "is not read"),
     ],
-)
+)  # fmt: skip
 def test_configs_that_cannot_be_used(
     name: str, changes: dict[str, object], code: str, said: str
 ) -> None:
@@ -160,6 +164,9 @@ def test_configs_that_cannot_be_used(
         vet_config(ModelSource(kind="folder", location="x"), config)
     (found,) = caught.value.diagnostics
     assert found.code == code and said in found.message
+    if "DeltaNets" in said:
+        assert any("a state from token to token" in note for note in found.notes)
+        assert "`qwen3`" in found.help
 
 
 def test_a_gate_behind_values_has_no_slopes_here(folder: Path) -> None:

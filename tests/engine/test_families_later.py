@@ -6,6 +6,7 @@ from them, and what an entry of the table says of a family shows on any.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from pathdsl.engine.adapters import adapter_for
 from pathdsl.engine.load.source import ModelSource, vet_config
@@ -186,6 +187,29 @@ def test_every_family_of_the_table_has_a_case() -> None:
     assert {kind for kind, _ in EVERY.values()} >= set(BUILDS)
     for name, build in BUILDS.items():  # what `ModelShape.norm_after_attention` takes for granted
         assert bool(build.after_attention) == bool(build.after_mlp), name
+
+
+def test_configs_as_older_versions_wrote_them(tmp_path: Path) -> None:
+    """EXAONE 4 without `layer_types`, Seed-OSS whose `head_dim` is null."""
+    for name, absent, changes in (
+        ("exaone4", "layer_types", {"sliding_window_pattern": 2}),
+        ("exaone4", "layer_types", {"sliding_window_pattern": 4}),
+        ("seed_oss", "", {"head_dim": None}),
+    ):
+        config = make(name).config.to_dict() | changes
+        config.pop(absent, None)
+        (tmp_path / "config.json").write_text(json.dumps(config, default=str))
+        shape = vet_config(ModelSource(kind="folder", location="x"), config)
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(tmp_path))
+        assert shape == adapter_for(model.eval()).shape, name
+
+
+def test_what_embeds_a_text_has_no_logits_to_measure() -> None:
+    config = {**make("gemma3").config.to_dict(), "use_bidirectional_attention": True}
+    with pytest.raises(LanguageError) as caught:
+        vet_config(ModelSource(kind="folder", location="x"), config)
+    (found,) = caught.value.diagnostics
+    assert found.code == "PD612" and "EmbeddingGemma" in found.notes[0] and "BERT" in found.help
 
 
 def test_a_published_exaone_4_says_its_layers_by_letters() -> None:

@@ -339,7 +339,8 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
     try:
         shape = SHAPES[kind](config)
     except UnsupportedConfig as error:
-        raise LanguageError(source.fault("PD612", str(error))) from error
+        fault = source.fault("PD612", str(error), notes=error.notes, advice=error.advice)
+        raise LanguageError(fault) from error
     except (ValueError, TypeError, ArithmeticError, KeyError, AttributeError) as error:
         raise refused(f"cannot be used: {error}") from error
     n_heads = shape.n_layers * shape.n_heads

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from pathdsl.graph.model.fields import Config, UnsupportedConfig, integer
+from pathdsl.graph.model.fields import Config, UnsupportedConfig, integer, layers_said
 from pathdsl.graph.model.mixtures import Mixtures, all_mixed, interleaved, stepped
 from pathdsl.record import record
 
@@ -255,11 +255,18 @@ def _deltas(config: Config, n_layers: int, window: object) -> list[bool]:
     if not isinstance(kinds, list | tuple):
         every = integer(config, "full_attention_interval")
         kinds = ["linear_attention" if (k + 1) % every else "" for k in range(n_layers)]
-    if "linear_attention" in kinds:
-        count = list(kinds).count("linear_attention")
+    deltas = [layer for layer, kind in enumerate(kinds) if kind == "linear_attention"]
+    if deltas:
         raise UnsupportedConfig(
-            f"{count} of {n_layers} layers are DeltaNets (`linear_attention`): they carry a state "
-            "from token to token, and no node stands for a layer that mixes tokens without heads"
+            f"{len(deltas)} of {n_layers} layers are DeltaNets (`linear_attention`), which no node "
+            f"stands for: {layers_said(deltas)}",
+            notes=(
+                "a DeltaNet carries a state from token to token, after a convolution over tokens: "
+                "what it writes at a token is one function of the stream at all tokens up to there",
+                "a head's keys and values are each of one token, and paths go by them; a DeltaNet "
+                "has none that are kept apart",
+            ),
+            advice="a Qwen 3 (`qwen3`, `qwen3_moe`), which has attention in every layer",
         )
     return [False] * n_layers
 
@@ -272,8 +279,12 @@ def _but_every_unlisted(config: Config, n_layers: int, window: object) -> list[b
     """EXAONE 4: `sliding_window_pattern` may be a word where `layer_types` says it."""
     if isinstance(config.get("layer_types"), list | tuple):
         return [False] * n_layers
-    if window is None:
-        raise ValueError("neither `layer_types` nor `sliding_window` is given")
+    every = config["sliding_window_pattern"]
+    if window is None or not isinstance(every, int) or every < 1:
+        raise ValueError(
+            "it has no `layer_types`, without which `transformers` wants a `sliding_window` and an "
+            "integer `sliding_window_pattern`"
+        )
     return _but_every(config, n_layers, window)
 
 

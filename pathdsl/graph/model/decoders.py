@@ -42,7 +42,14 @@ def built_shape(config: Mapping[str, object]) -> ModelShape:
     build = BUILDS[name]
     config = {**build.absent, **config}
     if config.get("use_bidirectional_attention"):
-        raise UnsupportedConfig("the heads see later positions (`use_bidirectional_attention`)")
+        raise UnsupportedConfig(
+            "the heads see later positions (`use_bidirectional_attention`)",
+            notes=(
+                "such a model, EmbeddingGemma for one, makes a vector of a text: it was not taught "
+                "to predict a token, so that its logits, which metrics are read at, mean nothing",
+            ),
+            advice="a masked language model, whose heads see both ways: BERT, RoBERTa, ModernBERT",
+        )
     d_model, n_heads = integer(config, "hidden_size"), integer(config, "num_attention_heads")
     n_kv_heads = integer(config, "num_key_value_heads", n_heads)
     if n_kv_heads < 1 or n_heads % n_kv_heads:

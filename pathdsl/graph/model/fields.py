@@ -6,9 +6,11 @@ decomposition exists of. No torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["UnsupportedConfig", "divided", "integer", "rotary_positions", "rotations"]
+__all__ = [
+    "UnsupportedConfig", "divided", "integer", "layers_said", "rotary_positions", "rotations",
+]  # fmt: skip
 
 Config = Mapping[str, object]
 
@@ -18,7 +20,11 @@ _ROTARY = (
 
 
 class UnsupportedConfig(ValueError):
-    """An option that no adapter computes (PD612)."""
+    """An option that no adapter computes (PD612), why that is, and what can be used instead."""
+
+    def __init__(self, what: str, notes: tuple[str, ...] = (), advice: str = "") -> None:
+        super().__init__(what)
+        self.notes, self.advice = notes, advice
 
 
 def integer(config: Config, key: str, default: int | None = None) -> int:
@@ -36,6 +42,17 @@ def divided(d_model: int, n_heads: int) -> int:
     if n_heads < 1 or d_model % n_heads:
         raise ValueError(f"{n_heads} heads do not share out d_model {d_model}")
     return d_model // n_heads
+
+
+def layers_said(layers: Sequence[int]) -> str:
+    """Layers in rising order, those that follow each other as one: `0-2, 4-6`."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and runs[-1][-1] == layer - 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def rotations(config: Config) -> Iterator[Config]:
