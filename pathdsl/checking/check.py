@@ -123,6 +123,7 @@ class _Check:
         from pathdsl.checking.norms import beside, other_modes
         from pathdsl.checking.presence import check_presence
         from pathdsl.checking.sampling import few_rows, shared_rows
+        from pathdsl.checking.undrawn import as_drawn
         from pathdsl.engine.several import SeveralSessions
         from pathdsl.score.judge import judge
 
@@ -139,7 +140,7 @@ class _Check:
             return self._unproved(machines)
         resolver, planner, tasks = ready.resolver, ready.planner, ready.planner.tasks
         self.faults = [
-            *self.faults,
+            *as_drawn(program, self.faults, lambda: resolver),
             *ready.warnings,
             *check_presence(program, resolver, planner, book),
         ]

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.undrawn import as_drawn
 from pathdsl.engine.load.source import ModelSource, shape_of, source_of, vet_config
 from pathdsl.errors import Diagnostic, PathdslError, Span, errors_in
 from pathdsl.graph.model.shape import ModelShape
@@ -135,8 +136,14 @@ def with_graph(program: Program, faults: list[Diagnostic]) -> list[Diagnostic]:
         except PathdslError as error:
             faults = [*faults, *error.diagnostics]
             shapes[name] = None
-    faults = [*faults, *_graph_faults(program, shapes)]
-    return sort_diagnostics(faults, first=program.path)
+    found = _graph_faults(program, shapes)
+    if not errors_in([*faults, *found]):
+        known = {name: shape for name, shape in shapes.items() if shape is not None}
+        whole = len(known) == len(shapes)
+        faults = as_drawn(
+            program, faults, lambda: _resolver(program, known, None) if whole else None
+        )
+    return sort_diagnostics([*faults, *found], first=program.path)
 
 
 def with_rows(program: Program, faults: list[Diagnostic]) -> list[Diagnostic]:

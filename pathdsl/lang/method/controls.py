@@ -26,7 +26,10 @@ from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip
 from pathdsl.record import record
 
-__all__ = ["Controls", "check_control", "controls_of"]
+__all__ = ["BY_WALKS", "Controls", "check_control", "control_of", "controls_of"]
+
+_LIKE = "random_like({}, seed: 0)"
+BY_WALKS = "random_edges(like: {{}}, by: walks, seed: {})"
 
 MOST_P = 0.5
 """Up to which p-value P stands before most of its controls."""
@@ -150,7 +153,7 @@ def check_control(program: Program) -> Faults:
             *((c.written.name.span, "this is no control of it") for c, _ in reasons[:_SHOWN]),
         ],
         notes=[f"no control: {reason}" for _, reason in reasons[1 : 1 + _SHOWN]],
-        help=_example(program, held[0]),
+        help=control_of(program, held[0].written),
     )
 
 
@@ -167,9 +170,11 @@ def _told(reasons: list[tuple[_Claim, str]]) -> str:
     return f": {reasons[0][1]}{more}"
 
 
-def _example(program: Program, claim: _Claim) -> str:
-    """A control of a claim where its path set is plain to see, else that of some P."""
-    written = claim.written
+def control_of(program: Program, written: ast.ClaimDecl, drawn: str = _LIKE) -> str:
+    """A control of a claim where its path set is plain to see, else that of some P.
+
+    `drawn`: the random set, with `{}` for the one that it is like.
+    """
     scores = [n for n in program.nodes(written) if isinstance(n, ast.Score)]
     one = scores[0] if len(scores) == 1 else None
     subject = one.subjects[0] if one is not None and one.subjects else None
@@ -186,10 +191,10 @@ def _example(program: Program, claim: _Claim) -> str:
             before = span_text(program, replace(at, start=start, end=at.start))
             behind = span_text(program, replace(at, start=at.end, end=end))
             return (
-                f"`claim control: {before}random_like({name}, seed: 0){behind} "
+                f"`claim control: {before}{drawn.format(name)}{behind} "
                 "at 95% confidence expect refuted`"
             )
-    some = "faithfulness(random_like(P, seed: 0)) >= 80%"
+    some = f"faithfulness({drawn.format('P')}) >= 80%"
     if written.emerges is not None:
         some = f"emerges({some}) <= STEP"
     return f"`claim control: {some} at 95% confidence expect refuted`"

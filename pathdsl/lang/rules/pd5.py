@@ -95,7 +95,9 @@ PAGES: tuple[Page, ...] = (
         repair="Write the claim again about `random_like(P, seed: 0)` or `random_edges(like: P)`, "
         "with `expect refuted`; or compare the two in one claim, `faithfulness(P) > "
         "faithfulness(random_like(P))`, or by `chance(…)`. A file that claims nothing of a path "
-        "set, or expects all to be refuted, needs none.",
+        "set, or expects all to be refuted, needs none. Where the model has no other heads or MLPs "
+        "to draw, as one with a single layer, the warning says so, and gives edges by walks "
+        "instead where they are another set.",
         failing=sample(_CLAIM),
         passing=sample(_CLAIM, _LIKE),
     ),
