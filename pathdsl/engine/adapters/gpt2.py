@@ -129,7 +129,7 @@ class Gpt2Adapter(CausalAdapter):
             chosen = self._index(heads)
             weight = weight.view(d_model, -1, d_head)[:, chosen].reshape(d_model, -1)
             bias = bias.view(-1, d_head)[chosen].reshape(-1)
-        out = torch.addmm(bias, normed.reshape(-1, d_model), weight)
+        out = torch.matmul(normed, weight) + bias
         return out.view(*normed.shape[:-1], n_selected, d_head)
 
     def input_weight(self, layer: int, slot: Slot) -> Tensor | None:

@@ -115,7 +115,13 @@ def _at_logits(output: Output) -> tuple[Measure, ...]:
 def _columns_of_all(
     plan: Plan, task: TaskData, adapter: Adapter, execution: BatchExecution, sites: Sites
 ) -> dict[int, dict[Measure, np.ndarray]]:
-    """`_token_values` of the outputs that read single logits, those at the same tokens together."""
+    """`_token_values` of the outputs that read single logits, those at the same tokens together.
+
+    Each token is a product of its own, so that equal streams have equal bits whichever outputs are
+    beside them: what changes nothing is exactly 0. A prediction head has products over tokens.
+    """
+    if plan.shape.prediction_head:
+        return {}
     groups: dict[tuple[int, tuple[Measure, ...]], list[int]] = defaultdict(list)
     for number, output in enumerate(plan.outputs):
         measures = _at_logits(output)
@@ -131,11 +137,11 @@ def _columns_of_all(
         ).reshape(len(rows), len(measures))
         for some in portions(numbers, lambda _, n=len(rows): n, execution.most):  # type: ignore[misc]
             streams = [execution.at(plan.outputs[number].resid, mask) for number in some]
-            normed = adapter.final_norm(torch.cat(streams)).unflatten(0, (len(some), len(rows)))
-            logits = adapter.unembed_columns(normed.transpose(0, 1), ids)  # (tokens, some, columns)
-            each = logits.double().cpu().numpy()
-            for place, number in enumerate(some):
-                found[number] = {m: each[:, place, n] for n, m in enumerate(measures)}
+            normed = adapter.final_norm(torch.cat(streams)).unsqueeze(1)
+            logits = adapter.unembed_columns(normed, ids.repeat(len(some), 1))[:, 0]
+            each = logits.unflatten(0, (len(some), -1)).double().cpu().numpy()
+            for number, values in zip(some, each, strict=True):  # (tokens, columns)
+                found[number] = {m: values[:, n] for n, m in enumerate(measures)}
     return found
 
 
