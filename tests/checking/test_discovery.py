@@ -25,7 +25,7 @@ from pathdsl.checking.prepare import prepare
 from pathdsl.discover.rows import read_record
 from pathdsl.engine.session import EngineSession
 from pathdsl.engine.store.store import Store
-from pathdsl.errors import DataError, errors_in
+from pathdsl.errors import DataError, PlanError, errors_in
 from pathdsl.graph.model.components import Layout, bits
 from pathdsl.graph.paths.pathset import Listed
 from pathdsl.lang.format.layout import format_text
@@ -136,6 +136,26 @@ def test_exact_scores_find_them_too(tmp_path: Path) -> None:
     true = set(truth("induction-2l")["true_edges"]["zero"])
     discovered(tmp_path, text, method="exact", select="top", size=len(true))
     assert written(tmp_path / "task_found.circuit") == true
+
+
+@pytest.mark.parametrize(
+    ("method", "value"),
+    [("eap_gp", "prompt_other"), ("peap", "prompt_other"), ("peap", "mean(prompt_other)")],
+)
+def test_other_estimates_find_them_too(method: str, value: str, tmp_path: Path) -> None:
+    text = INDUCTION.replace("treated   = prompt_other", f"treated   = {value}")
+    discovered(tmp_path, text, method=method, select="ilp", size=len(TRUE))
+    assert written(tmp_path / "task_found.circuit") == TRUE
+
+
+@pytest.mark.parametrize("value", ["zero", "mean(prompt_other)"])
+def test_a_way_to_no_input_is_refused_before_anything_is_written(
+    value: str, tmp_path: Path
+) -> None:
+    text = INDUCTION.replace("treated   = prompt_other", f"treated   = {value}")
+    with pytest.raises(PlanError, match="PD435"):
+        discovered(tmp_path, text, method="eap_gp", select="ilp", size=5)
+    assert [one.name for one in tmp_path.iterdir()] == ["task.circuit"]
 
 
 def test_what_is_outside_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,7 @@ def loaded(path: Path, layout: Layout) -> dict[str, tuple[float, bool]]:
     assert set(content) >= {"cfg", "nodes", "edges"}
     cfg = content["cfg"]
     n_layers, n_heads = cfg["n_layers"], cfg["n_heads"]
+    assert cfg["d_model"] == layout.shape.d_model  # it makes room for neurons before it looks
     nodes = {"input"}
     edges: set[str] = set()
     writers = ["input"]
