@@ -165,7 +165,7 @@ def test_commands_keep_the_old_file_on_a_full_disk(
     arguments = {
         "fmt": ["fmt", "x.circuit"],
         "values": ["check", "x.circuit", "--no-cache", "--values", "old.csv"],
-        "report": ["report", "x.circuit", "--no-cache", "-o", "old.csv"],
+        "report": ["report", "x.circuit", "--no-cache", "--to", "html", "-o", "old.csv"],
     }[command]
     names = sorted(os.listdir(tmp_path))
     with full_disk(100):

@@ -141,7 +141,7 @@ def vet_names(paths: Iterable[str], options: CheckOptions) -> None:
         if "[" in only and not any(loops):
             why = f"no such member, since `{name}` has no members; write `{name}`"
             raise UnknownName("only", only, why)
-    models = sorted({p.model.name.name for p in programs if p.model is not None})
+    models = sorted({name for program in programs for name in program.models})
     for model in options.models:
         if models and model not in models:
             listed = ", ".join(f"`{one}`" for one in models)

@@ -25,16 +25,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "checked", "failed", "file_and_name", "files_with", "path_set_of", "program_of",
-    "resolver_on", "vet_task",
+    "resolver_on", "vet_options", "vet_task",
 ]  # fmt: skip
 
 
 def files_with(names: Iterable[str], options: CheckOptions) -> list[str]:
     """The files that a command line means, one of which has the names in its options."""
     files = expand(names)
+    vet_options(files, options)
+    return files
+
+
+def vet_options(files: Iterable[str], options: CheckOptions) -> None:
+    """Raise typer.BadParameter for a name in the options that none of the files has."""
     with _known_names(options):
         vet_names(files, options)
-    return files
 
 
 def _known_names(options: CheckOptions) -> AbstractContextManager[None]:

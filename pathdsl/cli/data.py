@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pathdsl.cli.checked import file_and_name, program_of
+from pathdsl.cli.checked import file_and_name, program_of, vet_options
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.doctor import read_model
 from pathdsl.cli.options import (
@@ -76,6 +76,7 @@ def data(
             model = None
             options = read_options(sets=sets, seed=seed, models=models, allow_outside=allow_outside)
             path, task = file_and_name(subject)
+            vet_options([path], options)
             program = program_of(path, options)
             task = _task(program, task)
             sources = dict(program.sources)

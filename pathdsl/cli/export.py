@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pathdsl.cli.checked import file_and_name, path_set_of, program_of, resolver_on, vet_task
+from pathdsl.cli.checked import (
+    file_and_name,
+    path_set_of,
+    program_of,
+    resolver_on,
+    vet_options,
+    vet_task,
+)
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.importing import format_named
 from pathdsl.cli.options import AllowOutside, MaxStates, Models, read_options
@@ -94,6 +101,7 @@ def export(
     if scores is not None and len(sources) > 1:
         err("`--scores` is of one source: keep each `NAME.scores.json` beside its `NAME.circuit`\n")
         raise typer.Exit(ExitCode.WRONG_INPUT)
+    vet_options([file_and_name(_named(source)[1])[0] for source in sources], options)
     made: dict[str, _Exported] = {}
     for source in sources:
         cells = to == LEADERBOARD

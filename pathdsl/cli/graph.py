@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pathdsl.cli.checked import path_set_of, program_of, resolver_on, vet_task
+from pathdsl.cli.checked import path_set_of, program_of, resolver_on, vet_options, vet_task
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.options import AllowOutside, MaxStates, Models, read_options
 from pathdsl.cli.output import out
@@ -44,6 +44,7 @@ def graph(
     from pathdsl.report.data.graph import as_dot, as_node_link, graph_of
 
     options = read_options(models=models, max_states=max_states, allow_outside=allow_outside)
+    vet_options([file], options)
     program = program_of(file, options)
     name = path_set_of(program, file, path, "--path NAME")
     vet_task(program, file, task)

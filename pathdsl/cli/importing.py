@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.options import readable
 from pathdsl.cli.output import err, out
-from pathdsl.errors import Diagnostic, ExitCode, LanguageError
+from pathdsl.errors import Diagnostic, ExitCode, LanguageError, PathdslError
 
 if TYPE_CHECKING:
     from pathdsl.discover.imported import Chosen, Cut, Draft
@@ -75,7 +74,7 @@ def import_(
     ] = None,
     rows: Annotated[
         str | None,
-        typer.Option("--rows", metavar="DATA", help='FILE.jsonl, FILE.csv or "ioi(take: 60)".'),
+        typer.Option("--rows", metavar="DATA", help='FILE.jsonl, FILE.csv, …, or "ioi(take: 60)".'),
     ] = None,
     reference: Annotated[
         str, typer.Option("--reference", metavar="COLUMN", help="The prompts.")
@@ -275,14 +274,8 @@ def _draft(
             raise typer.BadParameter(f"`--{option} {word}` is no name of a column")
     if rows is None:
         data = f'jsonl("{ROWS}")'
-    elif re.fullmatch(r"\w+\(.*\)", rows, re.DOTALL):
-        data = rows
     else:
-        is_csv = rows.lower().endswith(".csv")
-        _vet_columns(rows, is_csv, columns)
-        kind = "csv" if is_csv else "jsonl"
-        there = os.path.relpath(rows, target.parent)
-        data = f"{kind}({json.dumps(there, ensure_ascii=False)})"
+        data = _rows_with(rows, target, columns)
     name = re.sub(r"\W", "_", target.stem, flags=re.ASCII)
     reference, treated, answer, wrong = columns
     title = f"The circuit of {screen(Path(file).name)[:80]}, {_title(circuit)}"
@@ -300,30 +293,24 @@ def _draft(
     )  # fmt: skip
 
 
-def _vet_columns(rows: str, is_csv: bool, columns: tuple[str, ...]) -> None:
-    """typer.BadParameter where a file of rows is none, or its first row lacks a column."""
-    import csv
-
+def _rows_with(rows: str, target: Path, columns: tuple[str, ...]) -> str:
+    """Rows as the language writes them; leaves with 2 where they are none or lack a column."""
+    from pathdsl.checking.starting.draft import rows_of
     from pathdsl.near import did_you_mean, quoted
-    from pathdsl.reading import read_file
-    from pathdsl.strictjson import JsonFault, read_json
 
     try:
-        lines = read_file(rows, 10_000_000).decode("utf-8-sig", "replace").splitlines()
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise typer.BadParameter(f"`--rows {rows}`: {why}") from error
-    first = next((line for line in lines if line.strip()), "")
-    try:
-        known = next(csv.reader([first]), []) if is_csv else list(read_json(first))
-    except (JsonFault, TypeError, csv.Error) as error:
-        raise typer.BadParameter(f"`--rows {rows}`: its first line is no row") from error
+        found = rows_of(rows, target, "--rows")
+    except PathdslError as error:
+        complain(error.diagnostics)
+        raise typer.Exit(error.exit_code) from error
     for option, word in zip(COLUMNS, columns, strict=True):
-        if word and word not in known:
-            hint = did_you_mean(word, known) or "it has " + ", ".join(map(quoted, known[:12]))
+        if word and word not in found.columns:
+            known = ", ".join(map(quoted, found.columns[:12]))
+            hint = did_you_mean(word, found.columns) or f"it has {known}"
             raise typer.BadParameter(
                 f"`{rows}` has no column `{word}`, `--{option}` names another: {hint}"
             )
+    return found.data
 
 
 def _title(circuit: Circuit) -> str:

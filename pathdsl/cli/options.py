@@ -129,18 +129,10 @@ OfSlurm = Annotated[
 ]
 
 
-def _named_folder(text: str) -> Path:
-    """A folder; not that of an empty variable, which would be the working folder."""
-    if not text.strip():
-        raise typer.BadParameter("`--store` names no folder")
-    return Path(text)
-
-
 StoreFolder = Annotated[
     Path | None,
     typer.Option(
         "--store",
-        parser=_named_folder,
         metavar="DIR",
         help="A folder of values that others may fill, in place of the result store.",
     ),

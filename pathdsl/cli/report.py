@@ -56,7 +56,10 @@ def report(
     ],
     to: Annotated[
         ReportFormat | None,
-        typer.Option("--to", help="What to write; html if absent, text with `--referee`."),
+        typer.Option(
+            "--to",
+            help="What to write; if absent what OUT ends in, html, or text with `--referee`.",
+        ),
     ] = None,
     referee: Annotated[
         bool,
@@ -111,7 +114,7 @@ def report(
 
     if index:
         others = {
-            "--to": to is not None and to.value != "markdown", "--referee": referee,
+            "--to": to is not None and to.value != "md", "--referee": referee,
             "--figures": figures is not None, "--only": only is not None, "--locked": locked,
             "--model": models, "--set": sets, "--seed": seed is not None,
             "--both-norms": both_norms,
@@ -121,7 +124,7 @@ def report(
                 raise typer.BadParameter(f"`--index` checks nothing and takes no `{name}`")
         _write_index(files, Path(output) if output is not None else None, allow_outside)
         raise typer.Exit(ExitCode.AS_EXPECTED)
-    style = to.value if to is not None else "text" if referee else "html"
+    style = to.value if to is not None else _style_of(output, referee)
     if ("referee" if referee else "report") not in format_of(style).makers:
         raise typer.BadParameter(
             f"`--to {style}` has no section for a referee"
@@ -189,11 +192,33 @@ def report(
     raise typer.Exit(result["exit_code"])
 
 
+def _style_of(output: str | None, referee: bool) -> str:
+    """The format that a file ends in; typer.BadParameter where it is another program's."""
+    from pathdsl.report.formats import taken_by
+
+    suffix = Path(output).suffix.lower() if output and not _is_folder(output) else ""
+    if not suffix:
+        return "text" if referee else "html"
+    known = taken_by("referee" if referee else "report")
+    for one in known:
+        if suffix == one.suffix:
+            return one.name
+    ends = ", ".join(f"`{one.suffix}`" for one in known)
+    raise typer.BadParameter(
+        f"`-o {output}`: no format is known by `{suffix}`; there are {ends}, and `--to` writes any "
+        "of them under another name"
+    )
+
+
+def _is_folder(output: str) -> bool:
+    return os.path.isdir(output) or output.endswith(("/", os.sep))
+
+
 def _folder(output: str | None, style: str, referee: bool) -> Path | None:
     """The folder that pages are to be written to; None where one document is."""
     from pathdsl.report.formats import format_of
 
-    if output is None or not (os.path.isdir(output) or output.endswith(("/", os.sep))):
+    if output is None or not _is_folder(output):
         return None
     if referee or "pages" not in format_of(style).makers:
         what = "--referee" if referee else f"--to {style}"
@@ -263,6 +288,11 @@ def _write_index(folders: Sequence[str], output: Path | None, allow_outside: boo
         raise typer.BadParameter(f"`--index` takes one folder, and `{folders[1]}` is another")
     if not os.path.isdir(folder):
         raise typer.BadParameter(f"`--index` lists the files of a folder, and `{folder}` is none")
+    if output is not None and output.suffix.lower() in (".html", ".htm", ".tex"):
+        raise typer.BadParameter(
+            f"`--index` writes Markdown, and `{output}` ends as a page does; `pathdsl report "
+            f"{folder} -o FOLDER/` checks the files and writes such pages"
+        )
     files = expand([folder])
     if not files:
         err(no_files([folder]))

@@ -84,7 +84,7 @@ def test_a_faulty_file_exits_with_2(home: Path) -> None:
         (["--store", "s", "--watch"], "takes no `--watch`"),
         (["--store", "s", "--revisions", "a,b"], "takes no `--revisions`"),
         (["--store", "s", "--memory", "0"], "`--memory`: `0` is nothing"),
-        (["--store", ""], "`--store` names no folder"),
+        (["--store", ""], "`--store` is given an empty value"),
     ],
 )
 def test_what_has_no_meaning_is_refused(words: list[str], told: str, home: Path) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pathdsl.checking.options import UnknownName, vet_names
 from pathdsl.cli import main as cli
 from pathdsl.cli.exits import MEANINGS, table
-from pathdsl.cli.options import size
+from pathdsl.cli.options import read_options, size
 from pathdsl.cli.output import colour_on
 from pathdsl.errors import ExitCode, overall
 from tests.cli.run import BROKEN, INDUCTION
@@ -281,3 +282,52 @@ def test_options_that_may_come_again(file: Path, capsys: Capture) -> None:
     assert run("lint", "x.circuit", "--no-color", "--no-color") == 0
     assert run("plan", "x.circuit", "--set", "take=30", "--set", "seed=1") == 0
     assert run("plan", "x.circuit", "--set", "take=30", "--set", "take=30") == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["init", "--template", "direct_effects", "--data", ""],
+        ["init", "--template", "direct_effects", "--model", " "],
+        ["import", "found.json", "--out", ""],
+        ["export", "x.circuit", "--to", "dot", "-o", ""],
+        ["report", "x.circuit", "--figures="],
+        ["check", "x.circuit", "--set", ""],
+    ],
+)
+def test_an_empty_value_is_refused(arguments: list[str], file: Path, capsys: Capture) -> None:
+    before = sorted(file.parent.iterdir())
+    assert run(*arguments) == 2
+    assert "is given an empty value" in " ".join(capsys.readouterr().err.split())
+    assert sorted(file.parent.iterdir()) == before
+
+
+def test_a_model_that_no_file_has_is_refused_and_a_second_one_is_replaced(
+    file: Path, capsys: Capture
+) -> None:
+    for verb in (["graph", "x.circuit"], ["export", "x.circuit", "--to", "dot", "-o", "out"]):
+        assert run(*verb, "--model", "zzz=bundled:ioi-mini") == 2
+        assert "`--model zzz=…`: the file's model is" in capsys.readouterr().err
+    models = 'model a = bundled("ioi-mini")\nmodel b = bundled("ioi-mini")\n'
+    Path("two.circuit").write_text(models)
+    for name in ("a", "b"):
+        vet_names(["two.circuit"], read_options(models=[f"{name}=bundled:ioi-mini-tuned"]))
+    with pytest.raises(UnknownName, match="`a`, `b`"):
+        vet_names(["two.circuit"], read_options(models=["c=bundled:ioi-mini-tuned"]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-o", "x.pdf"], "no format is known by `.pdf`; there are `.html`, `.tex`, `.md`"),
+        (["-o", "x.txt"], "no format is known by `.txt`"),
+        (["--index", "-o", "x.html"], "`--index` writes Markdown"),
+    ],
+)
+def test_a_report_is_not_written_under_the_name_of_another_format(
+    arguments: list[str], said: str, file: Path, capsys: Capture
+) -> None:
+    where = str(file.parent) if "--index" in arguments else "x.circuit"
+    assert run("report", where, *arguments) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not Path(arguments[-1]).exists()

@@ -19,7 +19,7 @@ from pathdsl.engine.data.given import PLACES
 from pathdsl.engine.data.rows import load_rows
 from pathdsl.engine.data.task import task_spec
 from pathdsl.engine.load.source import ModelSource, shape_of
-from pathdsl.errors import Diagnostic, LanguageError, errors_in
+from pathdsl.errors import Diagnostic, LanguageError, PathdslError, errors_in
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang import ast
 from pathdsl.lang.fence import FREE
@@ -104,18 +104,19 @@ def shape_at_hand(source: ModelSource, typed: str) -> ModelShape:
     return shape
 
 
-def rows_of(given: str, target: Path) -> Rows:
+def rows_of(given: str, target: Path, option: str = "--data") -> Rows:
     """The columns and places of rows: a file by its path, a generator by name or call.
 
-    Raises LanguageError or DataError for what is no source of rows, and what such a source raises.
+    `option` is where it was given. Raises LanguageError or DataError for what is no source of
+    rows, and what such a source raises.
     """
-    data = _data(given, target)
+    data = _data(given, target, option)
     text = f"task t {{\n  data = {data}\n  reference = prompt\n}}\n"
     file, faults = parse(text, str(target))
     decl = next((one for one in file.statements if isinstance(one, ast.TaskDecl)), None)
     if faults or decl is None:
         raise _fault(
-            "PD471", f"{quoted(given)} is no source of rows", help="--data 'ioi(take: 100)'",
+            "PD471", f"{quoted(given)} is no source of rows", help=f"{option} 'ioi(take: 100)'",
             notes=("wanted a file of rows, or a generator such as `ioi` or `ioi(take: 100)`",),
         )  # fmt: skip
     _, found = vet_file(str(target), 'model m = bundled("ioi-mini")\n' + text, FREE)
@@ -123,7 +124,7 @@ def rows_of(given: str, target: Path) -> Rows:
         raise LanguageError([_without_place(one) for one in wrong])
     try:
         rows = load_rows(task_spec(decl), target.parent, fence=FREE).rows
-    except LanguageError as error:
+    except PathdslError as error:
         raise type(error)([_without_place(one) for one in error.diagnostics]) from error
     columns = dict.fromkeys(name for row in rows for name in row)
     places = [_places(row) for row in rows]
@@ -241,7 +242,7 @@ def _without_place(found: Diagnostic) -> Diagnostic:
     return replace(found, span=None, labels=())
 
 
-def _data(given: str, target: Path) -> str:
+def _data(given: str, target: Path, option: str) -> str:
     """A source of rows as the language writes it."""
     stripped = given.strip()
     if re.fullmatch(r"[A-Za-z_]\w*\(.*\)", stripped, re.DOTALL):
@@ -257,7 +258,7 @@ def _data(given: str, target: Path) -> str:
     if not kind:
         known = ", ".join(f"`{end}`" for one in DATA_FILES.values() for end in one.endings)
         raise _fault(
-            "PD471", f"{quoted(given)} is no source of rows", help="--data rows.jsonl",
+            "PD471", f"{quoted(given)} is no source of rows", help=f"{option} rows.jsonl",
             notes=(f"a file of rows ends in {known}; a generator is a name, `ioi`",),
         )  # fmt: skip
     return f"{kind}({json.dumps(there, ensure_ascii=False)})"
