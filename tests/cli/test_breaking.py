@@ -298,10 +298,15 @@ def test_a_file_outside_the_work_tree(folder: Path, tmp_path: Path, capsys: Capt
     assert "outside the work tree" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("revision", ["gone", "", "--help", "-x", "HEAD:hypotheses", "HEAD;ls"])
+@pytest.mark.parametrize("revision", ["gone", "--help", "-x", "HEAD:hypotheses", "HEAD;ls"])
 def test_an_unknown_revision(revision: str, folder: Path, capsys: Capture) -> None:
     assert run("breaking", f"--against={revision}", "x.circuit") == 2
     assert "error[PD662]" in capsys.readouterr().err
+
+
+def test_no_revision(folder: Path, capsys: Capture) -> None:
+    assert run("breaking", "--against=", "x.circuit") == 2
+    assert "`--against` is given an empty value" in capsys.readouterr().err
 
 
 def test_an_earlier_text_with_faults(folder: Path, capsys: Capture) -> None:
