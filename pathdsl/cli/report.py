@@ -44,6 +44,9 @@ from pathdsl.report.numbers import many
 
 __all__ = ["report"]
 
+INDEX_ENDS = ".md"
+"""What an index of a folder ends in: it is Markdown."""
+
 
 def report(
     files: Annotated[
@@ -114,7 +117,8 @@ def report(
 
     if index:
         others = {
-            "--to": to is not None and to.value != "md", "--referee": referee,
+            "--to": to is not None and format_of(to.value).suffix != INDEX_ENDS,
+            "--referee": referee,
             "--figures": figures is not None, "--only": only is not None, "--locked": locked,
             "--model": models, "--set": sets, "--seed": seed is not None,
             "--both-norms": both_norms,
