@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .patches import Kind, Patch, Site, Values, mixed
 
-__all__ = ["DRIVERS", "PARTS", "Driver", "driver_for", "installed"]
+__all__ = ["DRIVERS", "PARTS", "Driver", "Taken", "driver_for", "installed", "touched_queries"]
 
 Kept = dict[Site, Tensor]
 
@@ -58,7 +58,7 @@ def _touch(
     return out
 
 
-def _queries(value: Tensor, touch: Callable[[Tensor], Tensor]) -> Tensor:
+def touched_queries(value: Tensor, touch: Callable[[Tensor], Tensor]) -> Tensor:
     """GPT-2's queries are the first third of what its projection gives."""
     query, rest = value.tensor_split([value.shape[-1] // 3], dim=-1)
     return torch.cat((touch(query), rest), dim=-1)
@@ -130,7 +130,11 @@ class Taken:
         touch = partial(
             _touch, site=site, patches=patches, values=values, n_heads=self.n_heads, kept=kept
         )
-        return partial(_queries, touch=touch) if site.kind == "q" and self.parts.fused else touch
+        return (
+            partial(touched_queries, touch=touch)
+            if site.kind == "q" and self.parts.fused
+            else touch
+        )
 
 
 class Hooks:

@@ -114,6 +114,18 @@ class Prepared:
         self.last = plans
         return planned - started, time.perf_counter() - planned
 
+    def differences(self) -> dict[str, list[float]]:
+        """The logit difference of every run on every prompt of what was run last, by its label."""
+        values = {}
+        for plan, of_plan in zip(self.last, self.values, strict=True):
+            for (output, measure), got in of_plan.items():
+                values[plan.outputs[output].run, measure.column] = got[0]
+        found: dict[str, list[float]] = {}
+        for run, _ in self.requests:
+            key = self.planner.normal(run)
+            found[run.label] = (values[key, "io"] - values[key, "s"]).tolist()
+        return found
+
     def device_peak(self) -> float | None:
         """The most GB that tensors took on a CUDA device, None on any other."""
         import torch

@@ -86,15 +86,7 @@ def _ours(
         ready.plain()
         ready.work()  # the first loads the kernels
     times = _timed(ready.plain, lambda: ready.work(), arguments["repeat"])
-    values = {}
-    for plan, found_of_plan in zip(ready.last, ready.values, strict=True):
-        for (output, measure), got in found_of_plan.items():
-            values[plan.outputs[output].run, measure.column] = got[0]
-    found: dict[str, list[float]] = {}
-    for run, _ in ready.requests:
-        key = ready.planner.normal(run)
-        found[run.label] = (values[key, "io"] - values[key, "s"]).tolist()
-    times |= {"threads": torch.get_num_threads(), "differences": found,
+    times |= {"threads": torch.get_num_threads(), "differences": ready.differences(),
               "device_peak_gb": ready.device_peak()}  # fmt: skip
     return times, ready
 

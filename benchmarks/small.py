@@ -25,8 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .drivers import Hooks, Taken
-from .engine import Prepared, prepare_workload
+from .drivers import Hooks, Taken, touched_queries
+from .engine import prepare_workload
 from .patches import Patch, Run, Site, Source, hand_written, wanted
 from .shapes import SHAPES
 from .workloads import acted_heads, circuit_heads, receivers_of
@@ -69,7 +69,7 @@ class Stacked:
             name, side = self.taken.module(site)
             module = self.model.get_submodule(name)
             if site.kind == "q" and self.taken.parts.fused:
-                touch = partial(_queries, touch=touch)
+                touch = partial(touched_queries, touch=touch)
             if side == "input":
                 handles.append(module.register_forward_pre_hook(partial(_before, touch)))
             else:
@@ -122,11 +122,6 @@ def _after(touch: Callable[[Tensor], Tensor], module: Any, inputs: Any, out: Ten
     return touch(out)
 
 
-def _queries(value: Tensor, touch: Callable[[Tensor], Tensor]) -> Tensor:
-    query, rest = value.tensor_split([value.shape[-1] // 3], dim=-1)
-    return torch.cat((touch(query), rest), dim=-1)
-
-
 def differences(
     model: Any, runs: Sequence[Run], ids: Tensor, other: Tensor, answers: Tensor, together: int
 ) -> Tensor:
@@ -153,19 +148,6 @@ def differences(
     return torch.cat(found).double()
 
 
-def _ours(ready: Prepared) -> tuple[Tensor, list[str]]:
-    """Logit differences (runs, rows) of what was run last, and the labels of the runs."""
-    values = {}
-    for plan, of_plan in zip(ready.last, ready.values, strict=True):
-        for (output, measure), got in of_plan.items():
-            values[plan.outputs[output].run, measure.column] = got[0]
-    found: dict[str, Any] = {}
-    for run, _ in ready.requests:
-        key = ready.planner.normal(run)
-        found[run.label] = values[key, "io"] - values[key, "s"]
-    return torch.tensor([[*row] for row in found.values()]), [*found]
-
-
 def compared(
     name: str, shape: str, scratch: Path, rows: int, turns: int, knockouts: int, threads: int
 ) -> dict[str, Any]:
@@ -182,10 +164,11 @@ def compared(
     answers = torch.tensor([[line["io"], line["s"]] for line in lines])
     model = ready.loaded.model
     ready.work()
-    want, labels = _ours(ready)
+    ours_by_label = ready.differences()
+    want = torch.tensor([*ours_by_label.values()])
     made = SHAPES[shape]
     runs = hand_written(
-        name, labels, circuit_heads(shape, members), receivers_of(shape), made.n_layers,
+        name, [*ours_by_label], circuit_heads(shape, members), receivers_of(shape), made.n_layers,
         made.n_heads, acted_heads(shape),
     )  # fmt: skip
     hooks = {n: partial(differences, model, runs, ids, other, answers, n) for n in STACKED}
