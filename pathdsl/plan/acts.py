@@ -290,7 +290,7 @@ class Acts:
         self._stream(0, [IN])
         for layer in range(shape.n_layers):
             seen = self.distances[layer]
-            heads: list[Place] = [Place(HEAD.name, layer, head) for head in range(shape.n_heads)]
+            heads: list[Place] = [Place(HEAD.name, layer, head) for head in range(shape.heads_in(layer))]
             stage = at_stage(2 * layer)
             for place in heads:
                 reach = masks.either(self.reach[stage], masks.seen_from(self.reach[stage], seen))

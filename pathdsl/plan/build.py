@@ -24,12 +24,10 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.sides import Sides, no_pattern, no_treated
 from pathdsl.plan.steps import (
+    COPIES,
     REFERENCE,
     Blend,
     Frozen,
-    HeadCopy,
-    HiddenCopy,
-    MlpCopy,
     Place,
     PlainResid,
     ValueCopy,
@@ -299,6 +297,8 @@ def _attention(
     if measure.head is None:
         raise ValueError("an attention measure names a head")
     layer, head = measure.head
+    if table.layout.shape.recurs(layer):
+        raise no_heads(f"a{layer}.h{head}")
     blend = []
     if builder.under is not None:
         fixed = builder.under.acts.fixed(Place(HEAD.name, layer, head))
@@ -330,5 +330,4 @@ def _head_copies(table: CopyTable, blend: Blend) -> Iterator[tuple[int, int]]:
 
 def mixed_copies(plan: Plan) -> list[int]:
     """Numbers of the component copies that are computed, in order."""
-    copies = HeadCopy | MlpCopy | HiddenCopy
-    return [number for number in plan.alive if isinstance(plan.steps[number], copies)]
+    return [number for number in plan.alive if isinstance(plan.steps[number], COPIES)]

@@ -24,7 +24,7 @@ from copy import copy
 
 import numpy as np
 
-from pathdsl.graph.model.components import HEAD, Component
+from pathdsl.graph.model.components import HEAD, RECURRENT, Component
 from pathdsl.graph.paths.automaton import Automaton, SenderClass
 from pathdsl.graph.paths.neurons import split_paths
 from pathdsl.graph.paths.pathset import PathSet, Pos
@@ -49,6 +49,7 @@ from pathdsl.plan.steps import (
     MlpResid,
     Place,
     PlainResid,
+    RecurrentCopy,
     Step,
     treated_source,
 )
@@ -240,12 +241,15 @@ class RunBuilder:
             part = HiddenCopy if layer in self.layout.neurons else MlpCopy
             mlp = part(layer=layer, resid=stream.step, frozen=self._mlp_frozen_to(layer))
             return self._blend(kept, cut, mlp, v, state)
-        query = self._stream(
-            self.automaton.slot_step(state, v, "q").free, stage, self.frozen_streams
-        )
-        kept, cut = query.kept, query.cut
+        query = None
+        kept = cut = FALSE
+        if not self.layout.shape.recurs(layer):
+            query = self._stream(
+                self.automaton.slot_step(state, v, "q").free, stage, self.frozen_streams
+            )
+            kept, cut = query.kept, query.cut
         reads = []
-        for slot in ("k", "v"):
+        for slot in ("k", "v") if query is not None else RECURRENT:
             by_step: dict[int, int] = {}
             for between, distances in self._by_distance(state, v, slot):
                 stream = self._stream(between, stage, self.frozen_streams)
@@ -260,6 +264,9 @@ class RunBuilder:
         if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
             return self._blend(kept, cut, None, v, state)
         frozen = self.frozen_to(["scale_attention"], layer)
+        if query is None:
+            recurrent = RecurrentCopy(layer=layer, values=reads[0], frozen=frozen)
+            return self._blend(kept, cut, recurrent, v, state)
         if self.under is not None:
             step = self.under.head_copy(
                 layer, component.head, query.step, reads[0], reads[1], frozen
@@ -426,8 +433,7 @@ class RunBuilder:
         """Components that write between the previous stage and this one: a layer's heads or MLP."""
         layer = (stage - 1) // 2
         if stage % 2:
-            first = self.layout.head(layer, 0)
-            return range(first, first + self.layout.shape.n_heads)
+            return self.layout.heads_of(layer)
         return self.layout.parts_of_mlp(layer) if self.layout.shape.has_mlp else range(0)
 
     def _next_stream(

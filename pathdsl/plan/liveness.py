@@ -32,6 +32,7 @@ from pathdsl.plan.steps import (
     MlpCopy,
     MlpResid,
     PlainResid,
+    RecurrentCopy,
     ScaleCopy,
     ValueCopy,
     parts_of,
@@ -210,8 +211,11 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     ]
     asks = 2 if s.gated_heads else 1  # a query and its gate
     projections = d * dh * ((1 + asks) * heads + 2 * s.n_groups)
-    per_token = s.n_layers * projections + (sum(mlps) if s.has_mlp else 0)
-    trunk = n_tokens * per_token + s.n_layers * 2 * heads * dh * pairs_plain
+    recurrent = 0 if s.recurrence is None else s.recurrence.macs(d)
+    attentive = sum(not s.recurs(layer) for layer in range(s.n_layers))
+    per_token = attentive * projections + (sum(mlps) if s.has_mlp else 0)
+    per_token += (s.n_layers - attentive) * recurrent
+    trunk = n_tokens * per_token + attentive * 2 * heads * dh * pairs_plain
     plain = trunk + n_tokens * d * s.n_logits
     by_slot: dict[float, int] = {}
     by_layer = [0] * s.n_layers
@@ -221,9 +225,13 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
         here = tokens[plan.need[number]]
         macs = 0
         match plan.steps[number]:
+            case AttentionResid() as written if s.recurs(written.layer):
+                pass  # it is written already
             case AttentionResid() as written:
                 if plain_write(written, plan.need[number], masks) is None:
                     macs += here * d * heads * dh
+            case HeadsWrite(layer=layer) if s.recurs(layer):
+                pass
             case HeadsWrite(heads=chosen, beside=beside):
                 # With a norm behind them: all heads for its scale, then the chosen and none alone.
                 macs += here * d * dh * (3 * heads if beside else len(chosen))
@@ -246,6 +254,12 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                             projected.add((step, whose, reads_by))
                             each = asks if reads_by == "q" else 1
                             macs += tokens[plan.need[step]] * d * dh * each
+            case RecurrentCopy(layer=layer, values=values):
+                by_layer[layer] += 1
+                read_at = sum(tokens[plan.need[part]] for _, read in values
+                              for part, _ in parts_of(plan.steps, read))  # fmt: skip
+                # By distance every token has a sequence of its own.
+                macs += (read_at if len(values) == 1 else here * masks.n_pos) * recurrent
             case MlpCopy(layer=layer):
                 by_layer[layer] += 1
                 macs += here * mlps[layer]
@@ -307,8 +321,8 @@ def made_before(plan: Plan, itemsize: int) -> dict[int, tuple[int, float]]:
             continue
         source, mean = treated_source(paired), treated_source(number)
         weight = sum(
-            int(plan.masks.array(mask).sum()) * _plain_bytes(kind, itemsize, plan.shape)
-            for (of, kind, _), mask in plain_reads(plan).items()
+            int(plan.masks.array(mask).sum()) * _plain_bytes((kind, at), itemsize, plan.shape)
+            for (of, kind, at), mask in plain_reads(plan).items()
             if of == source
         )
         if weight and any(of == mean for of, _, _ in plan.plain_need):
@@ -340,8 +354,8 @@ def row_bytes(plan: Plan, itemsize: int, order: Schedule) -> int:
         width = plan.steps[number].width(s)
         size[number] = tokens[plan.need[number]] * width * itemsize
     fixed = sum(
-        tokens[mask] * _plain_bytes(kind, itemsize, s)
-        for (_, kind, _), mask in plan.plain_need.items()
+        tokens[mask] * _plain_bytes((kind, at), itemsize, s)
+        for (_, kind, at), mask in plan.plain_need.items()
     )
     live = most = 0.0
     ends: dict[float, float] = {}
@@ -356,11 +370,12 @@ def row_bytes(plan: Plan, itemsize: int, order: Schedule) -> int:
             live -= ends.pop(when)
     units = max(map(s.used_units, range(s.n_layers)), default=0)
     width = 6 * s.d_model + units + s.n_heads * plan.masks.n_pos
+    width += 0 if s.recurrence is None else s.recurrence.working
     working = plan.masks.valid.sum() / rows * itemsize * width
     return int(most + fixed + working)
 
 
-def _plain_bytes(kind: str, itemsize: int, shape: ModelShape) -> int:
-    """Bytes that one token of a kept plain value holds."""
-    record = PLAIN_KINDS[kind]
-    return (max(itemsize, 4) if record.wide else itemsize) * prod(record.axes(shape))
+def _plain_bytes(key: tuple[str, int], itemsize: int, shape: ModelShape) -> int:
+    """Bytes that one token of a kept plain value, a kind with its layer, holds."""
+    record = PLAIN_KINDS[key[0]]
+    return (max(itemsize, 4) if record.wide else itemsize) * prod(record.axes(shape, key[1]))

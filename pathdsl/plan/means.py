@@ -94,7 +94,7 @@ def mean_plan(
             found = [side.cell(part) for part in split.parts_of_mlp(at)]
             values[kind, at] = tuple(found[: 1 + len(parts[at])])
         else:
-            heads = range(layout.shape.n_heads) if kind == HEAD.name else (-1,)
+            heads = range(layout.shape.heads_in(at)) if kind == HEAD.name else (-1,)
             values[kind, at] = tuple(side.read(Place(kind, at, head)) for head in heads)
         for read, mask in (part for blend in values[kind, at] for part in blend):
             if read >= 0:

@@ -28,6 +28,7 @@ from pathdsl.plan.steps import (
     MlpCopy,
     MlpResid,
     PlainResid,
+    RecurrentCopy,
     ScaleCopy,
     Step,
     ValueCopy,
@@ -130,6 +131,9 @@ def back_masks(
                 want(query, here)
                 for distances, step in (*keys, *values):
                     want(step, masks.looked_at_by(here, distances))
+            case RecurrentCopy(values=values):
+                for distances, step in values:
+                    want(step, masks.looked_at_by(here, distances))
             case MlpCopy(resid=resid) | HiddenCopy(resid=resid):
                 want(resid, here)
             case ScaleCopy(layer=layer, resid=resid, heads=heads):
@@ -229,11 +233,15 @@ def scale_masks(
         match step:
             case (
                 HeadCopy(frozen=False) | AttentionResid(frozen=False) | HeadsWrite(frozen=False)
-                | HiddenCopy(frozen=False) | MlpCopy(frozen=False)
+                | HiddenCopy(frozen=False) | MlpCopy(frozen=False) | RecurrentCopy(frozen=False)
             ):  # fmt: skip
                 pass  # with norms of its own
             case HeadCopy(layer=layer, query=query, keys=keys, values=values, frozen=to):
                 for read in (query, *(number for _, number in (*keys, *values))):
+                    for part, _ in parts_of(steps, read):
+                        want("scale_attention", layer, need[part], to)
+            case RecurrentCopy(layer=layer, values=values, frozen=to):
+                for _, read in values:
                     for part, _ in parts_of(steps, read):
                         want("scale_attention", layer, need[part], to)
             case AttentionResid(layer=layer, frozen=to) | HeadsWrite(layer=layer, frozen=to):

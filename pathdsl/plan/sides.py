@@ -47,6 +47,7 @@ from pathdsl.plan.steps import (
     MlpCopy,
     Place,
     PlainResid,
+    RecurrentCopy,
     ScaleCopy,
     Step,
     ValueCopy,
@@ -313,6 +314,8 @@ class Sides:
         if self.is_constant(source):
             raise no_pattern(layer, head, action)
         side = self.side(source, act.before, self.layout(act.before))
+        if self.table.layout.shape.recurs(layer):
+            raise no_heads(f"a{layer}.h{head}")
         number = side.pattern_copy(layer, head)
         return HeadAct(kind="copied", queries=act.mask, pattern=number)
 
@@ -332,6 +335,18 @@ def no_pattern(layer: int, head: int, action: Action | None = None) -> PlanError
             "constant as its output in some run, and a constant has no attention pattern",
             span=action.span if action is not None else None,
             help="measure attention on a paired or resampled treated value",
+        )
+    )
+
+
+def no_heads(name: str) -> PlanError:
+    """PD227 for a head that is a recurrence."""
+    return PlanError(
+        Diagnostic(
+            code="PD227",
+            message=f"`{name}` is a recurrence over tokens (`linear_attention`), which has no "
+            "attention pattern",
+            help=f"measure what treating it does: `effect(through({name}), metric: M)`",
         )
     )
 
@@ -400,7 +415,7 @@ class Side:
     def _scale(self, kind: str, layer: int) -> Blend:
         shape, masks, reach = self.layout.shape, self.masks, self.acts.reach
         if kind == "scale_after_attention":
-            heads = range(shape.n_heads)
+            heads = range(shape.heads_in(layer))
             here = FALSE
             for head in heads:
                 here = masks.either(here, reach[Place(HEAD.name, layer, head)])
@@ -491,6 +506,8 @@ class Side:
         stream = self._joined(self.stream(stage), stage)
         if component.kind is HEAD:
             reads = ((self.table.all_distances[layer], stream),)
+            if self.layout.shape.recurs(layer):
+                return RecurrentCopy(layer=layer, values=reads)
             return self.sides.head_copy(
                 self.acts, layer, component.head, stream, reads, reads, False
             )
@@ -530,8 +547,7 @@ class Side:
             return ((self.table.add(InputResid(blend=self.cell(0))), reach),)
         previous = self._joined(self.stream(stage - 1), stage - 1)
         if stage % 2:
-            heads = range(self.layout.shape.n_heads)
-            cells = tuple(self.cell(self.layout.head(layer, head)) for head in heads)
+            cells = tuple(map(self.cell, self.layout.heads_of(layer)))
             step: Step = AttentionResid(stage=stage, layer=layer, previous=previous, heads=cells)
         elif not self.layout.shape.has_mlp:
             return within(self.masks, self.stream(stage - 1), reach)

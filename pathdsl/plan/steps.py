@@ -36,18 +36,18 @@ class PlainKind:
     there. `wide`: kept in float32 where the model's dtype is narrower.
     """
 
-    axes: Callable[[ModelShape], tuple[int, ...]]
+    axes: Callable[[ModelShape, int], tuple[int, ...]]
     stage: Callable[[int], int]
     wide: bool = False
 
 
-def _stream(shape: ModelShape) -> tuple[int, ...]:
+def _stream(shape: ModelShape, number: int) -> tuple[int, ...]:
     return (shape.d_model,)
 
 
 def _scale(stage: Callable[[int], int]) -> PlainKind:
     """The scale of a norm, one number per token."""
-    return PlainKind(axes=lambda shape: (1,), stage=stage, wide=True)
+    return PlainKind(axes=lambda shape, layer: (1,), stage=stage, wide=True)
 
 
 def _after_attention(layer: int) -> int:
@@ -61,16 +61,19 @@ def _after_mlp(layer: int) -> int:
 PLAIN_KINDS: dict[str, PlainKind] = {
     "input": PlainKind(axes=_stream, stage=lambda number: 0),
     "resid": PlainKind(axes=_stream, stage=lambda stage: stage),
-    "head": PlainKind(axes=lambda shape: (shape.n_heads, shape.d_head), stage=_after_attention),
+    "head": PlainKind(
+        axes=lambda shape, layer: (shape.heads_in(layer), shape.head_width(layer)),
+        stage=_after_attention,
+    ),
     "attn": PlainKind(axes=_stream, stage=_after_attention),
     "mlp": PlainKind(axes=_stream, stage=_after_mlp),
-    "hidden": PlainKind(axes=lambda shape: (shape.d_mlp + 1,), stage=_after_mlp),
+    "hidden": PlainKind(axes=lambda shape, layer: (shape.d_mlp + 1,), stage=_after_mlp),
     "scale_attention": _scale(_after_attention),
     "scale_after_attention": _scale(_after_attention),
     "scale_mlp": _scale(_after_mlp),
     "scale_after_mlp": _scale(_after_mlp),
     "scale_final": _scale(lambda layer: 2 * layer),
-    "routing": PlainKind(axes=lambda shape: (shape.n_experts,), stage=_after_mlp, wide=True),
+    "routing": PlainKind(axes=lambda shape, layer: (shape.n_experts,), stage=_after_mlp, wide=True),
 }
 """`head`: of all heads of a layer; `attn`: what they write together. `hidden`: hidden units of an
 MLP and, last, whether its output bias is there (1). Scales of norms: before attention, of the
@@ -302,6 +305,32 @@ class HeadCopy(StepFacts):
         return shape.d_head
 
 
+@record
+class RecurrentCopy(StepFacts):
+    """A layer's recurrence on residual steps of its own, by distance set where they differ.
+
+    `frozen`: the norm of what it reads has the reference run's scale, token by token.
+    """
+
+    layer: int
+    values: tuple[tuple[int, int], ...]
+    frozen: Frozen = False
+
+    @property
+    def slot(self) -> float:
+        """Right after the stage that it reads."""
+        return 2 * self.layer + 0.5
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Numbers of the steps that it reads."""
+        return (*(read for _, read in self.values), *scales_in(self.frozen))
+
+    def width(self, shape: ModelShape) -> int:
+        """The stream's."""
+        return shape.d_model
+
+
 class Place(NamedTuple):
     """A value of the model: a kind of `PLAIN_KINDS`, its layer, and a head's number.
 
@@ -382,8 +411,8 @@ class ValueCopy(StepFacts):
     def width(self, shape: ModelShape) -> int:
         """That of the value."""
         if self.place.head >= 0:
-            return shape.d_head
-        return prod(PLAIN_KINDS[self.place.kind].axes(shape))
+            return shape.head_width(self.place.layer)
+        return prod(PLAIN_KINDS[self.place.kind].axes(shape, self.place.layer))
 
 
 @record
@@ -413,7 +442,7 @@ class ScaleCopy(StepFacts):
 
     def width(self, shape: ModelShape) -> int:
         """One number, or one for each expert."""
-        return prod(PLAIN_KINDS[self.kind].axes(shape))
+        return prod(PLAIN_KINDS[self.kind].axes(shape, self.layer))
 
 
 @record
@@ -477,12 +506,17 @@ Step = (
     | MlpResid
     | HeadsWrite
     | HeadCopy
+    | RecurrentCopy
     | MlpCopy
     | HiddenCopy
     | ValueCopy
     | ScaleCopy
     | JoinResid
 )
+
+
+COPIES = HeadCopy | RecurrentCopy | MlpCopy | HiddenCopy
+"""Components on streams of their own."""
 
 
 def parts_of(steps: Sequence[Step], number: int) -> tuple[tuple[int, int], ...]:

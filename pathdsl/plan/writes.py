@@ -134,7 +134,7 @@ def _steps(
             found.append(of_mlp(component.layer))
     for layer, chosen in heads.items():
         normed = layout.shape.norm_after_attention
-        every = range(layout.shape.n_heads) if normed else ()
+        every = range(layout.shape.heads_in(layer)) if normed else ()
         found.append(
             HeadsWrite(
                 layer=layer,

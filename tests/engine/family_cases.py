@@ -36,6 +36,11 @@ LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "rope_theta": 100.0, "low_freq_f
 LONG = {"rope_type": "longrope", "rope_theta": 100.0, "short_factor": [1.1],
         "long_factor": [3.0], "partial_rotary_factor": 0.5}  # fmt: skip
 
+_DELTAS = {"layer_types": ["linear_attention", "full_attention", "linear_attention"],
+           "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 3,
+           "linear_value_head_dim": 5, "linear_conv_kernel_dim": 3,
+           "rope_parameters": {"rope_type": "default", "rope_theta": 100.0,
+                               "partial_rotary_factor": 1.0}}  # fmt: skip
 _FEW = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 6}
 
 # name of a variant -> model type, changes to SMALL
@@ -99,6 +104,7 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
                                  "layer_types": ["full_attention"] * 3,
                                  "rope_parameters": {"rope_type": "default", "rope_theta": 100.0,
                                                      "partial_rotary_factor": 1.0}}),
+    "qwen3_5_deltas": ("qwen3_5_text", {"head_dim": 6, **_DELTAS}),
     "llama4": ("llama4_text", {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 6,
                                "intermediate_size_mlp": 24, "interleave_moe_layer_step": 2,
                                "attention_chunk_size": 16, "no_rope_layer_interval": 2,

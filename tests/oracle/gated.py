@@ -18,6 +18,7 @@ import numpy as np
 
 from .graph import INPUT, Environment, PlaceNode
 from .mixtures import mixture
+from .recurrent import DeltaNet, delta_net
 from .tree import Array, Norm, _array
 
 Function = Callable[..., Array]
@@ -84,6 +85,7 @@ class Layer:
     turned_norm: Function  # of queries and keys that are rotated already
     heat: Callable[[int], float]  # by what a query is multiplied
     gate: tuple[Array, Array] | None  # (n_heads, d_head, d_model), (n_heads, d_head)
+    recurrence: DeltaNet | None  # in the place of heads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,9 @@ class Gated:
                 rows=(),
                 n_kv_heads=config.num_key_value_heads,
                 parallel=_is_parallel(config),
+                recurrent=frozenset(
+                    at for at, block in enumerate(body.layers) if hasattr(block, "linear_attn")
+                ),
             ),
             kind=config.model_type,
             clip=getattr(config, "clip_qkv", None),
@@ -170,6 +175,8 @@ class Gated:
 
     def _attention(self, number: int, values: Mapping[PlaceNode, Array]) -> Array:
         """What all heads of a layer write, and the bias, before the norm after attention."""
+        if self.layers[number].recurrence is not None:
+            return values["a", number, 0]
         heads = [values["a", number, head] for head in range(self.env.n_heads)]
         layer = self.layers[number]
         return self.residual * (layer.out @ np.concatenate(heads) + layer.out_bias)
@@ -224,6 +231,15 @@ class Gated:
         beside = 0.0 if sinks is None else np.exp(sinks[node[2]] - most)
         return (weights / (weights.sum() + beside)) @ values
 
+    def recur(
+        self, node: PlaceNode, streams: Sequence[Array], like: Sequence[Array | None]
+    ) -> Array:
+        """What a DeltaNet writes at the last of some tokens, (d_model,)."""
+        layer, run = self.layers[node[1]], self.layers[node[1]].recurrence
+        assert run is not None
+        held = like if self.norms else [None] * len(streams)
+        return run([layer.before["a"](x, other) for x, other in zip(streams, held, strict=True)])
+
     def mlp(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
         """What the MLP adds, after its own norm."""
         layer = self.layers[node[1]]
@@ -262,7 +278,22 @@ def _norm_of(config: Any, module: Any) -> Function:
     return _rms(module, 1.0 if from_one else 0.0)
 
 
+def _recurrent_layer(config: Any, block: Any) -> Layer:
+    """A Qwen 3.5's layer with a DeltaNet."""
+    names = "input_layernorm", "post_attention_layernorm"
+    before = [_norm_of(config, getattr(block, name)) for name in names]
+    return Layer(
+        weight={}, bias={}, before=dict(zip("am", before, strict=True)),
+        after={"a": _same, "m": _same}, head_norm={}, out=np.zeros(0), out_bias=np.zeros(0),
+        mlp=_mlp(block.mlp, config), neuron=_neuron(block.mlp, config), angles=np.zeros(0),
+        pairs=(), window=None, sinks=None, turned_norm=_same, heat=lambda at: 1.0, gate=None,
+        recurrence=delta_net(config, block.linear_attn),
+    )  # fmt: skip
+
+
 def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
+    if hasattr(block, "linear_attn"):
+        return _recurrent_layer(config, block)
     kind, attention = config.model_type, block.self_attn
     queries, stored = config.num_attention_heads * size, config.num_key_value_heads * size
     if kind == "phi3":
@@ -317,6 +348,7 @@ def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
         turned_norm=_unit(config) if hasattr(attention, "qk_norm") else _same,
         heat=_heat(config) if kind == "llama4_text" and not rotates else lambda at: 1.0,
         gate=gate,
+        recurrence=None,
     )
 
 

@@ -52,7 +52,8 @@ class Environment:
     """What names mean, how large the model is, and where positions are on each row.
 
     `bindings` holds loop variables: each is bound to a node reference. `parallel`: an MLP does not
-    read the heads of its own layer. `n_kv_heads` 0: every head has keys and values of its own.
+    read the heads of its own layer. `recurrent`: the layers whose one head is a recurrence, which
+    reads all tokens up to its own through `v`. `n_kv_heads` 0: every head has keys and values of its own.
     `neurons`: the (layer, neuron) that stand apart.
     """
 
@@ -62,6 +63,7 @@ class Environment:
     has_mlp: bool = True
     parallel: bool = False
     n_kv_heads: int = 0
+    recurrent: frozenset[int] = frozenset()
     neurons: frozenset[tuple[int, int]] = frozenset()
     groups: Mapping[str, ast.GroupDecl] = field(default_factory=dict)
     paths: Mapping[str, ast.PathExpr] = field(default_factory=dict)
@@ -104,13 +106,18 @@ def neurons_of(file: ast.File) -> frozenset[tuple[int, int]]:
     return frozenset(found)
 
 
+def heads_of(layer: int, env: Environment) -> list[PlaceNode]:
+    """The heads of a layer."""
+    return [("a", layer, head) for head in range(1 if layer in env.recurrent else env.n_heads)]
+
+
 def senders(node: PlaceNode, env: Environment) -> list[PlaceNode]:
     """Every node that `node` has a direct edge from: all that wrote to the stream before it."""
     if node == INPUT:
         return []
     found: list[PlaceNode] = [INPUT]
     for layer in range(env.n_layers):
-        heads: list[PlaceNode] = [("a", layer, head) for head in range(env.n_heads)]
+        heads = heads_of(layer, env)
         mlp: list[PlaceNode] = [("m", layer)] if env.has_mlp else []
         mlp += [("n", layer, j) for at, j in sorted(env.neurons) if at == layer]
         if node[0] == "a" and node[1] == layer:

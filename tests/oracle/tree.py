@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .graph import INPUT, LOGITS, Environment, Path, PlaceNode, Step, senders
+from .graph import INPUT, LOGITS, Environment, Path, PlaceNode, Step, heads_of, senders
 
 Array = NDArray[np.float64]
 Constants = Mapping[PlaceNode, Array]
@@ -68,6 +68,12 @@ class Forward(Protocol):
         """z (d_head,) of one query over the keys (n, d_head) and values (n, d_head) it sees."""
         ...
 
+    def recur(
+        self, node: PlaceNode, streams: Sequence[Array], like: Sequence[Array | None]
+    ) -> Array:
+        """What a recurrence writes at the last of the streams (d_model,) of some tokens."""
+        raise NotImplementedError
+
     def mlp(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
         """What an MLP adds to the stream, (d_model,) of the stream (d_model,)."""
         ...
@@ -79,6 +85,11 @@ class Forward(Protocol):
     def logits(self, stream: Array, like: Array | None = None) -> Array:
         """(d_vocab,) of the last stream (d_model,)."""
         ...
+
+
+def recurs(parts: Forward, node: PlaceNode) -> bool:
+    """Whether a head is a recurrence."""
+    return node[0] == "a" and node[1] in parts.env.recurrent
 
 
 def forward_of(model: Any) -> Forward:
@@ -346,6 +357,15 @@ def run(
             values, some_kept, some_cut = sent(node, None, position, suffix)
             read, other = stream(node, values, position, some_kept and some_cut)
             output = mlp_part(parts, node, read, neurons, other)
+        elif recurs(parts, node):
+            by_token = [sent(node, "v", at, suffix) for at in range(position + 1)]
+            some_kept = any(k for _, k, _ in by_token)
+            some_cut = any(c for _, _, c in by_token)
+            streams = [
+                stream(node, values, at, some_kept and some_cut)
+                for at, (values, _, _) in enumerate(by_token)
+            ]
+            output = parts.recur(node, *zip(*streams, strict=True))
         else:
             seen = parts.keys(node, position)
             read_at = {"q": [position], "k": seen, "v": seen}
@@ -400,9 +420,13 @@ def plain_values(
         return [parts.stream(node, {s: values[s][at] for s in before}) for at in places]
 
     for layer in range(parts.env.n_layers):
-        heads: list[PlaceNode] = [("a", layer, head) for head in range(parts.env.n_heads)]
-        for node in heads:
+        for node in heads_of(layer, env):
             read = streams(node)
+            if recurs(parts, node):
+                own: list[None] = [None] * len(ids)
+                values[node] = np.stack([parts.recur(node, read[: at + 1], own[: at + 1])
+                                         for at in places])  # fmt: skip
+                continue
             q, k, v = (
                 np.stack([parts.project(node, slot, read[at], at) for at in places])
                 for slot in "qkv"

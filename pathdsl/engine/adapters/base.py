@@ -204,6 +204,19 @@ class Adapter(Protocol):
         """Values weighted by the pattern, (..., nq, nk), (..., nk, d_head) -> (..., nq, d_head)."""
         ...
 
+    def recurrent_input(self, layer: int, normed: Tensor) -> Tensor:
+        """What a layer's recurrence projects each token to, (..., d) -> (..., width): see
+        `pathdsl.graph.model.recurrence.Recurrence`."""
+        ...
+
+    def recurrent(self, layer: int, x: Tensor, at: Tensor | None = None) -> Tensor:
+        """What a layer's recurrence writes, (rows, pos, width) -> (rows, pos, d).
+
+        Position 0 is the first token, and padding stands on the right. `at`: (rows, n) positions,
+        -> (rows, n, d) what is written there.
+        """
+        ...
+
     def write(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
         """The summed write of heads, without bias: (..., n_heads_selected, d_head) -> (..., d)."""
         ...
@@ -324,14 +337,14 @@ class Adapter(Protocol):
 class LayerValues:
     """One layer of a forward pass: what its parts read and write, each (rows, pos, …).
 
-    `inputs`: queries, keys and values, (n_heads, rows, pos, d_head) each. `z`: heads' outputs (…,
+    `inputs`: queries, keys and values, (n_heads, rows, pos, d_head) each, none of a recurrence. `z`: heads' outputs (…,
     n_heads, d_head); `written`: all that attention adds to the stream, `middle` the stream behind
     it; `read` what the MLP reads and `out` what it adds, None without one; `after`: the stream that
     leaves the layer. `noted`: scales of its norms if wanted.
     """
 
     layer: int
-    inputs: tuple[Tensor, Tensor, Tensor]
+    inputs: tuple[Tensor, ...]
     z: Tensor
     written: Tensor
     middle: Tensor
@@ -365,18 +378,22 @@ def layers(
     for layer in range(first, last):
         noted = Noted() if note_scales else None
         normed = adapter.attention_input(layer, resid, noted)
-        q, k, v = (
-            adapter.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
-            for slot in SLOTS
-        )  # each (n_heads, rows, pos, d_head)
-        z = adapter.attend(layer, q, k, v, places, valid)[0].permute(1, 2, 0, 3)
+        inputs: tuple[Tensor, ...] = ()
+        if shape.recurs(layer):
+            z = adapter.recurrent(layer, adapter.recurrent_input(layer, normed)).unsqueeze(-2)
+        else:
+            q, k, v = inputs = tuple(
+                adapter.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
+                for slot in SLOTS
+            )  # each (n_heads, rows, pos, d_head)
+            z = adapter.attend(layer, q, k, v, places, valid)[0].permute(1, 2, 0, 3)
         written = adapter.attention_write(layer, z, noted)
         middle = adapter.behind_attention(layer, resid + written)
         read = resid if shape.parallel else middle
         out = adapter.mlp(layer, read, noted) if shape.has_mlp else None
         resid = middle if out is None else adapter.behind_mlp(layer, middle + out)
         yield LayerValues(
-            layer=layer, inputs=(q, k, v), z=z, written=written, middle=middle, read=read, out=out,
+            layer=layer, inputs=inputs, z=z, written=written, middle=middle, read=read, out=out,
             after=resid, noted=noted,
         )  # fmt: skip
 

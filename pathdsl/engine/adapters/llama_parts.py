@@ -19,7 +19,11 @@ from pathdsl.graph.model.builds import Build
 from pathdsl.graph.model.families import SHAPES
 from pathdsl.graph.model.shape import ModelShape
 
-__all__ = ["check_modules", "class_of", "shape_of_model"]
+__all__ = ["DELTA_INPUTS", "check_modules", "class_of", "shape_of_model"]
+
+
+DELTA_INPUTS = ("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a")
+"""What a DeltaNet projects a token to: queries, keys and values; gates; rates; decays."""
 
 
 def class_of(build: Build, name: str) -> type[nn.Module]:
@@ -46,28 +50,40 @@ def modules_of(
     yield f"model.{build.final}", class_of(build, build.norm)
     yield "model.rotary_emb", class_of(build, build.rotary)
     yield "lm_head", nn.Linear
-    inside = {routes: dict(_of_layer(build, shape, config, routes)) for routes in _kinds(shape)}
-    for layer in range(shape.n_layers):
-        of_layer = inside[shape.routes(layer)]
+    kinds = [(shape.routes(layer), shape.recurs(layer)) for layer in range(shape.n_layers)]
+    inside = {kind: dict(_of_layer(build, shape, config, *kind)) for kind in {*kinds}}
+    for layer, kind_of in enumerate(kinds):
+        of_layer = inside[kind_of]
         yield from ((f"model.layers.{layer}{name}", kind) for name, kind in of_layer.items())
 
 
-def _kinds(shape: ModelShape) -> set[bool]:
-    return {shape.routes(layer) for layer in range(shape.n_layers)}
-
-
 def _of_layer(
-    build: Build, shape: ModelShape, config: Mapping[str, object], routes: bool
+    build: Build, shape: ModelShape, config: Mapping[str, object], routes: bool, recurs: bool
 ) -> Iterator[tuple[str, type[nn.Module]]]:
-    attention, mlp = ".self_attn", f".{build.mlp}"
+    mlp = f".{build.mlp}"
     yield "", class_of(build, "DecoderLayer")
-    yield attention, class_of(build, "Attention")
     yield from _of_mixture(build, mlp) if routes else _of_mlp(build, mlp)
+    for name in build.norms_in(config):
+        yield f".{name}", class_of(build, build.norm)
+    yield from _of_delta_net(build) if recurs else _of_attention(build, shape, config)
+
+
+def _of_delta_net(build: Build) -> Iterator[tuple[str, type[nn.Module]]]:
+    yield ".linear_attn", class_of(build, "GatedDeltaNet")
+    yield ".linear_attn.conv1d", nn.Conv1d
+    yield ".linear_attn.norm", class_of(build, "RMSNormGated")
+    for name in (*DELTA_INPUTS, "out_proj"):
+        yield f".linear_attn.{name}", nn.Linear
+
+
+def _of_attention(
+    build: Build, shape: ModelShape, config: Mapping[str, object]
+) -> Iterator[tuple[str, type[nn.Module]]]:
+    attention = ".self_attn"
+    yield attention, class_of(build, "Attention")
     for name in (build.query, build.key, build.value, build.fused, build.out):
         if name:
             yield f"{attention}.{name}", nn.Linear
-    for name in build.norms_in(config):
-        yield f".{name}", class_of(build, build.norm)
     if build.head_norms is not None and build.norms_heads(config):
         counts = shape.n_heads, shape.n_groups
         for name, count in zip(build.head_norms.names, counts, strict=True):
@@ -101,6 +117,8 @@ def _own(build: Build, shape: ModelShape) -> Iterator[str]:
     """Weights that are neither `weight` nor `bias` of a leaf: stacked experts, sinks of heads."""
     stacked = () if build.routed is None else build.routed.stacked
     for layer in range(shape.n_layers):
+        if shape.recurs(layer):
+            yield from (f"model.layers.{layer}.linear_attn.{name}" for name in ("dt_bias", "A_log"))
         if build.sinks:
             yield f"model.layers.{layer}.self_attn.sinks"
         if shape.routes(layer):

@@ -1,14 +1,17 @@
-"""Qwen 3.5 without DeltaNets: Llama's block whose heads gate what they mix.
+"""Qwen 3.5: Llama's block whose heads gate what they mix, or with a DeltaNet in their place.
 
 A head's output is multiplied by the sigmoid of a gate, entry by entry, which is a second half of
 the query's projection: it reads the stream that the query reads, at the query's position. So a
 gate is part of the input `q` here, and a query is a vector of twice the width of a head, its gate
 last: an edge into `q` carries both, and where an intervention makes the query 0 the gate is a half.
 
-Layers of type `linear_attention`, three of four in the published models, are refused by their
-config: a DeltaNet carries a state from token to token, and no head of it reads one token.
+Layers of type `linear_attention`, three of four in the published models, are gated DeltaNets. Each
+is one component, head 0 of its layer, and what it writes is as wide as the stream. A token is
+projected by itself; a convolution over tokens, the recurrence and the gated norm follow, by the
+functions of `transformers` that the model itself calls.
 
-Source: Qiu et al. 2025 (arXiv:2505.06708); `transformers/models/qwen3_5/modeling_qwen3_5.py`.
+Source: Qiu et al. 2025 (arXiv:2505.06708), Yang et al. 2024 (arXiv:2412.06464);
+`transformers/models/qwen3_5/modeling_qwen3_5.py`.
 """
 
 from __future__ import annotations
@@ -19,9 +22,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers.models.qwen3_5.modeling_qwen3_5 import (
+    causal_conv1d_fn,
+    torch_chunk_gated_delta_rule,
+)
 
 from pathdsl.engine.adapters.base import Slot
 from pathdsl.engine.adapters.llama import LlamaAdapter
+from pathdsl.engine.adapters.llama_parts import DELTA_INPUTS
 from pathdsl.engine.adapters.norms import Scales
 from pathdsl.engine.adapters.turning import Rotation
 
@@ -29,7 +37,7 @@ __all__ = ["Qwen35Adapter"]
 
 
 class Qwen35Adapter(LlamaAdapter):
-    """The parts of one Qwen 3.5 with attention in every layer."""
+    """The parts of one Qwen 3.5."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
@@ -82,3 +90,56 @@ class Qwen35Adapter(LlamaAdapter):
     def gated(self, layer: int, q: Tensor, z: Tensor) -> Tensor:
         """Heads' outputs behind their gates, (..., nq, 2 d_head), (..., nq, d_head)."""
         return z * torch.sigmoid(q[..., self.shape.d_head :])
+
+    # ---------------------------------------------------------------- DeltaNets
+
+    def recurrent_input(self, layer: int, normed: Tensor) -> Tensor:
+        """Queries, keys and values, gates, rates and decays side by side, (..., d) -> (..., w)."""
+        part = self.blocks[layer].linear_attn
+        return torch.cat([getattr(part, name)(normed) for name in DELTA_INPUTS], dim=-1)
+
+    def recurrent(self, layer: int, x: Tensor, at: Tensor | None = None) -> Tensor:
+        """What a DeltaNet writes, (rows, pos, w) -> (rows, pos, d), or (rows, n, d) `at` some."""
+        part = self.blocks[layer].linear_attn
+        sizes = [getattr(part, name).out_features for name in DELTA_INPUTS]
+        mixed, gates, rates, decays = x.split(sizes, dim=-1)
+        kernel = part.conv1d
+        mixed = causal_conv1d_fn(
+            mixed.transpose(1, 2), kernel.weight.squeeze(1), kernel.bias,
+            activation=part.activation,
+        ).transpose(1, 2)  # fmt: skip
+        q, k, v = mixed.split([part.key_dim, part.key_dim, part.value_dim], dim=-1)
+        out, _ = torch_chunk_gated_delta_rule(
+            q.unflatten(-1, (-1, part.head_k_dim)),
+            k.unflatten(-1, (-1, part.head_k_dim)),
+            v.unflatten(-1, (-1, part.head_v_dim)),
+            g=-part.A_log.float().exp() * functional.softplus(decays.float() + part.dt_bias),
+            beta=rates.sigmoid(),
+            use_qk_l2norm_in_kernel=True,
+        )
+        gates = gates.unflatten(-1, (-1, part.head_v_dim))  # (rows, pos, states, d_value)
+        if at is not None:
+            rows = torch.arange(len(at), device=at.device).unsqueeze(-1)
+            out, gates = out[rows, at], gates[rows, at]
+        normed = part.norm(out.reshape(-1, part.head_v_dim), gates.reshape(-1, part.head_v_dim))
+        written: Tensor = part.out_proj(normed.view(*out.shape[:2], -1))
+        return written
+
+    def write(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
+        """The summed write of heads; a DeltaNet's is its value."""
+        return z.sum(-2) if self.shape.recurs(layer) else super().write(layer, z, heads)
+
+    def write_each(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
+        """Each head's own write; a DeltaNet's is its value."""
+        return z if self.shape.recurs(layer) else super().write_each(layer, z, heads)
+
+    def write_bias(self, layer: int) -> Tensor:
+        """The bias of attention's output projection; a DeltaNet has none."""
+        if self.shape.recurs(layer):
+            found: Tensor = self.final.weight.new_zeros(self.shape.d_model)
+            return found
+        return super().write_bias(layer)
+
+    def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
+        """All that heads, or a DeltaNet, add to the stream, (..., n_heads, width) -> (..., d)."""
+        return z.sum(-2) if self.shape.recurs(layer) else super().attention_write(layer, z, scales)

@@ -43,6 +43,12 @@ def vet(asked: Attribution, shape: ModelShape, routed: bool) -> None:
             "experts",
             advice="by: eap, or by: exact",
         )
+    if shape.recurrence is not None and not record.exact:
+        raise _refused(
+            f"`by: {record.name}` has no scores on this model (`{shape.family}`)",
+            "layers of it are recurrences over tokens, which are no attention",
+            "by: exact; to discover a circuit, `--method acdc`",
+        )
     if shape.gated_heads and not record.exact:
         raise _refused(
             f"`by: {record.name}` has no scores on this model (`{shape.family}`)",

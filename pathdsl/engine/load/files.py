@@ -205,16 +205,17 @@ def check_size(source: ModelSource, held: int) -> None:
     """Raise EngineError PD605 where weight files of `held` numbers are too small for the config.
 
     What is missing would be made up first, however much it is; counted are the least that every
-    family has: embeddings, the values and outputs of all heads, two matrices of every MLP.
+    family has: embeddings, the values and outputs of heads, two matrices of every MLP.
     """
     shape = vet_config(source, config_of(source) or {})
     heads = shape.n_heads + shape.n_groups
+    attentive = sum(not shape.recurs(layer) for layer in range(shape.n_layers))
     units = 0
     for layer in range(shape.n_layers if shape.has_mlp else 0):
         mixture = shape.mixture if shape.routes(layer) else None
         units += shape.d_mlp if mixture is None else mixture.n_experts * mixture.width
     least = (shape.d_vocab + shape.d_vocab_out) * shape.d_model + 2 * shape.d_model * units
-    least += shape.n_layers * shape.d_model * shape.d_head * heads
+    least += attentive * shape.d_model * shape.d_head * heads
     if least > held:
         raise EngineError(
             source.fault(

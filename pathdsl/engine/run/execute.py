@@ -17,6 +17,7 @@ from pathdsl.engine.adapters.norms import Given, Noted
 from pathdsl.engine.run.attention import HeadGroup, attend_group, group_heads
 from pathdsl.engine.run.plain import PlainValues, with_bias
 from pathdsl.engine.run.projections import Projected, chunk_tokens, portions, project_all
+from pathdsl.engine.run.recurrences import recur
 from pathdsl.engine.run.sites import Decided, Sites
 from pathdsl.plan.liveness import Schedule, reads_of
 from pathdsl.plan.masks import TRUE
@@ -40,6 +41,7 @@ from pathdsl.plan.steps import (
     MlpCopy,
     MlpResid,
     PlainResid,
+    RecurrentCopy,
     ScaleCopy,
     ValueCopy,
     frozen_kinds,
@@ -48,6 +50,9 @@ from pathdsl.plan.steps import (
 MLP_TOKENS = 2048
 """Tokens that go through an MLP at a time: what is between its products stays in caches, and in
 memory that is used again."""
+
+
+Normed = HeadCopy | RecurrentCopy | MlpCopy | HiddenCopy | AttentionResid
 
 
 class BatchExecution:
@@ -117,6 +122,10 @@ class BatchExecution:
             self._heads_write(number)
         for group in self._by_norm([*kinds[HeadCopy], *kinds[ActedHeadCopy]]):
             self._heads(group)
+        for number in kinds[RecurrentCopy]:
+            step = self.plan.steps[number]
+            assert isinstance(step, RecurrentCopy)
+            self.values[number] = recur(self, step, self.plan.need[number])
         for group in self._by_norm(kinds[MlpCopy]):
             self._mlps(group, self.adapter.mlp)
         for group in self._by_norm(kinds[HiddenCopy]):
@@ -125,10 +134,10 @@ class BatchExecution:
     def _tokens(self, number: int) -> int:
         return self.sites.count(self.plan.need[number])
 
-    def _normed(self, number: int) -> HeadCopy | MlpCopy | HiddenCopy | AttentionResid:
+    def _normed(self, number: int) -> Normed:
         """A step that has a norm of its own."""
         step = self.plan.steps[number]
-        assert isinstance(step, HeadCopy | MlpCopy | HiddenCopy | AttentionResid)
+        assert isinstance(step, Normed)
         return step
 
     def _by_norm(self, numbers: Sequence[int]) -> Iterable[list[int]]:
@@ -303,7 +312,7 @@ class BatchExecution:
             self.values[number] = self.adapter.write(layer, z, step.heads)
             return
         # The norm of all heads' sum: with its scale given it is linear, up to what it adds to 0.
-        every = self._mixed_heads(layer, range(self.plan.shape.n_heads), step.beside, need)
+        every = self._mixed_heads(layer, range(self.plan.shape.heads_in(layer)), step.beside, need)
         if step.frozen:
             scales = self.scales(["scale_after_attention"], layer, [need], step.frozen)
         else:
@@ -341,11 +350,11 @@ class BatchExecution:
             self.sites, key or ("heads", tuple(blends), need), lambda: self._parted(blends, need)
         )
         shape = self.plan.shape
-        if len(whole) == 1 and not rest and len(numbers) == shape.n_heads:
+        if len(whole) == 1 and not rest and len(numbers) == shape.heads_in(layer):
             source = next(iter(whole))
             return self._of_run(source, "head", layer, need)
         out = torch.empty(
-            (self.sites.count(need), len(numbers), shape.d_head),
+            (self.sites.count(need), len(numbers), shape.head_width(layer)),
             dtype=self.adapter.dtype,
             device=self.adapter.device,
         )

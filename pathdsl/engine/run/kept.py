@@ -46,7 +46,10 @@ def block_rows(shape: ModelShape, n_pos: int, memory: int) -> int:
     """
     units = max(map(shape.used_units, range(shape.n_layers)), default=0)
     working = 6 * shape.d_model + units + shape.n_heads * n_pos
-    written = shape.n_layers * (shape.n_heads * shape.d_head + shape.d_model)
+    if shape.recurrence is not None:
+        working += shape.recurrence.working
+    heads = [shape.heads_in(k) * shape.head_width(k) for k in range(shape.n_layers)]
+    written = sum(heads) + shape.n_layers * shape.d_model
     each = 4 * n_pos * (2 * working + written)
     most = max(min(BLOCK_TOKENS // n_pos, share_of(memory) // each), 1)
     return 1 << (most.bit_length() - 1)
@@ -88,8 +91,8 @@ class BlockRun:
         """Bytes of these values."""
         shape, size = self.adapter.shape, self.adapter.dtype.itemsize
         return sum(
-            int(where.sum()) * size * prod(PLAIN_KINDS[kind].axes(shape))
-            for (kind, _), where in wanted.items()
+            int(where.sum()) * size * prod(PLAIN_KINDS[kind].axes(shape, layer))
+            for (kind, layer), where in wanted.items()
         )
 
     def every(self, wanted: Tokens) -> Tokens:

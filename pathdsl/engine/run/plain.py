@@ -131,7 +131,7 @@ class ConstantTable:
                 kept.values[key] = self.tables[key][group, where].to(adapter.device)
             else:
                 kept.values[key] = torch.zeros(
-                    (sites.count(mask), *PLAIN_KINDS[key[0]].axes(adapter.shape)),
+                    (sites.count(mask), *PLAIN_KINDS[key[0]].axes(adapter.shape, key[1])),
                     dtype=adapter.dtype,
                     device=adapter.device,
                 )

@@ -25,6 +25,7 @@ from pathdsl.plan.steps import (
     HiddenCopy,
     MlpCopy,
     MlpResid,
+    RecurrentCopy,
     ScaleCopy,
     treated_source,
 )
@@ -111,7 +112,7 @@ def _weighs(plan: Plan, number: int) -> int | None:
             return step.layer if step.neurons or normed else None
         case ScaleCopy():
             return step.layer if step.layer < plan.shape.n_layers else None
-        case HeadsWrite() | HeadCopy() | MlpCopy() | HiddenCopy():
+        case HeadsWrite() | HeadCopy() | RecurrentCopy() | MlpCopy() | HiddenCopy():
             return step.layer
         case _:
             return None

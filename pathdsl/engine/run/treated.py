@@ -320,7 +320,8 @@ class Mean:
         """What is averaged where some is wanted: of small means the same kinds up to that layer."""
         kinds, last = {kind for kind, _ in want} & {"head", "attn", "mlp"}, layers_of(want)
         every = [(kind, layer) for kind in sorted(kinds) for layer in range(last)]
-        width = sum(math.prod(PLAIN_KINDS[kind].axes(rows.adapter.shape)) for kind, _ in every)
+        shape = rows.adapter.shape
+        width = sum(math.prod(PLAIN_KINDS[kind].axes(shape, layer)) for kind, layer in every)
         small = 8 * math.prod(self.sizes) * width <= TABLE_BYTES
         return [*dict.fromkeys([*want, *(every if small else ())])]
 
@@ -369,7 +370,7 @@ def _averaged(
     task, adapter, theirs, groups = rows.task, rows.adapter, mean.theirs, mean.groups
     n_groups, n_places = mean.sizes
     keys = [*want] if plain is not None else mean.wanted(rows, want)
-    widths = {key: PLAIN_KINDS[key[0]].axes(adapter.shape) for key in keys}
+    widths = {key: PLAIN_KINDS[key[0]].axes(adapter.shape, key[1]) for key in keys}
     sizes = [n_places * math.prod(width) for width in widths.values()]  # for each group
     step = max(rows.step * task.n_pos // max(task.n_pos, theirs.n_pos), 1)
     if plain is None and rows.block is not None:  # what is averaged hangs on no plan

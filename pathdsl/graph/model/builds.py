@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from pathdsl.graph.model.fields import Config, UnsupportedConfig, integer, layers_said
+from pathdsl.graph.model.fields import Config, UnsupportedConfig, integer
 from pathdsl.graph.model.mixtures import Mixtures, all_mixed, interleaved, stepped
+from pathdsl.graph.model.recurrence import Recurrences, delta_nets
 from pathdsl.record import record
 
 __all__ = [
@@ -113,6 +114,8 @@ class Build:
     - `sinks`: heads have a constant in their softmax, the parameter `sinks` of attention;
       `half_tables`: angles are listed once for both halves; `rotary`: the class that lists them.
     - `gated_heads`: each head has a gate behind its query in one projection.
+    - `recurrence(config, n_layers)`: in which layers a recurrence stands in the place of heads,
+      None for none.
     - `query_scale`: queries grow with their position, as in Llama 4.
     - `embedding_scale`, `residual_scale`, `logit_factor`, `logit_divisor`: fields of what
       embeddings, all that is written to the stream, and logits are multiplied or divided by.
@@ -174,6 +177,7 @@ class Build:
     half_tables: bool
     gated_heads: bool
     rotary: str
+    recurrence: Recurrences | None
 
     @property
     def gated(self) -> bool:
@@ -247,28 +251,6 @@ def _first_of_two(config: Config, n_layers: int, window: object) -> list[bool]:
     """Every other layer below `max_window_layers`, and only with `use_sliding_window`."""
     below = integer(config, "max_window_layers") if config.get("use_sliding_window") else 0
     return [layer % 2 == 0 and layer < below for layer in range(n_layers)]
-
-
-def _deltas(config: Config, n_layers: int, window: object) -> list[bool]:
-    """No layer has a window; raises for layers of a Qwen 3.5 that are no attention."""
-    kinds = config.get("layer_types")
-    if not isinstance(kinds, list | tuple):
-        every = integer(config, "full_attention_interval")
-        kinds = ["linear_attention" if (k + 1) % every else "" for k in range(n_layers)]
-    deltas = [layer for layer, kind in enumerate(kinds) if kind == "linear_attention"]
-    if deltas:
-        raise UnsupportedConfig(
-            f"{len(deltas)} of {n_layers} layers are DeltaNets (`linear_attention`), which no node "
-            f"stands for: {layers_said(deltas)}",
-            notes=(
-                "a DeltaNet carries a state from token to token, after a convolution over tokens: "
-                "what it writes at a token is one function of the stream at all tokens up to there",
-                "a head's keys and values are each of one token, and paths go by them; a DeltaNet "
-                "has none that are kept apart",
-            ),
-            advice="a Qwen 3 (`qwen3`, `qwen3_moe`), which has attention in every layer",
-        )
-    return [False] * n_layers
 
 
 def _but_fourths(config: Config, n_layers: int, window: object) -> list[bool]:
@@ -360,7 +342,7 @@ _LLAMA = Build(
     partial=False, query_scale=False,
     embedding_scale="", residual_scale="", logit_factor="", logit_divisor="",
     mixture=None, routed=None, dense="intermediate_size", mlp="mlp", whole="", sinks=False,
-    half_tables=False, gated_heads=False, rotary="RotaryEmbedding",
+    half_tables=False, gated_heads=False, rotary="RotaryEmbedding", recurrence=None,
 )  # fmt: skip
 _HEAD_NORMS = HeadNorms(
     names=("q_norm", "k_norm"), norm="RMSNorm", over="head", switch=True, rotated=False
@@ -493,8 +475,12 @@ BUILDS: dict[str, Build] = {
         logit_divisor="logits_scaling",
     ),
     "qwen3_5_text": replace(
-        _LLAMA, file="qwen3_5", prefix="Qwen3_5", model="TextModel", slides=_deltas,
-        absent={"num_key_value_heads": 4, "head_dim": 256, "full_attention_interval": 4},
+        _LLAMA, file="qwen3_5", prefix="Qwen3_5", model="TextModel", slides=None,
+        recurrence=delta_nets,
+        absent={"num_key_value_heads": 4, "head_dim": 256, "full_attention_interval": 4,
+                "linear_num_value_heads": 32, "linear_num_key_heads": 16,
+                "linear_key_head_dim": 128, "linear_value_head_dim": 128,
+                "linear_conv_kernel_dim": 4},
         head_norms=_HEAD_NORMS, gated_heads=True, rotary="TextRotaryEmbedding",
     ),
     "llama4_text": replace(

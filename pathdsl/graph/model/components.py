@@ -41,6 +41,8 @@ NEURON = NodeKind(
     name="neuron", plural="neurons", spelling="m{0.layer}.n{0.numbers}", slots=(None,),
     after_heads=True,
 )  # fmt: skip
+RECURRENT: tuple[Slot, ...] = ("v",)
+"""The inputs of a head that is a recurrence."""
 LOGITS = NodeKind(name="logits", plural="logits", spelling="logits", slots=(None,))
 
 
@@ -97,7 +99,8 @@ class Layout:
         for layer in range(shape.n_layers):
             self._first.append(len(components))
             components += [
-                Component(kind=HEAD, layer=layer, head=head) for head in range(shape.n_heads)
+                Component(kind=HEAD, layer=layer, head=head)
+                for head in range(shape.heads_in(layer))
             ]
             if shape.has_mlp:
                 components.append(Component(kind=MLP, layer=layer))
@@ -124,7 +127,11 @@ class Layout:
 
     def mlp(self, layer: int) -> int:
         """The index of a layer's MLP, or of the rest of it where it is split."""
-        return self._first[layer] + self.shape.n_heads
+        return self._first[layer] + self.shape.heads_in(layer)
+
+    def heads_of(self, layer: int) -> range:
+        """The indices of a layer's heads."""
+        return range(self._first[layer], self.mlp(layer))
 
     def parts_of_mlp(self, layer: int) -> range:
         """The indices of a layer's MLP and of those of its neurons that are components."""
@@ -173,7 +180,7 @@ class Layout:
         """
         masks = []
         for layer in range(self.shape.n_layers):
-            heads = sum(1 << self.head(layer, h) for h in range(self.shape.n_heads))
+            heads = sum(1 << head for head in self.heads_of(layer))
             masks += [self.below[layer], self.below[layer] | heads]
         return (*masks, self.below[self.shape.n_layers])
 
@@ -200,8 +207,12 @@ class Layout:
         return tuple(readers[key] for key in keys)
 
     def slots_of(self, index: int) -> tuple[Slot | None, ...]:
-        """The inputs of a component: q, k, v of a head; one unnamed input of an MLP or `logits`."""
-        return self.components[index].kind.slots
+        """The inputs of a component: q, k, v of a head, v alone of one that is a recurrence; one
+        unnamed input of an MLP or `logits`."""
+        component = self.components[index]
+        if component.kind is HEAD and self.shape.recurs(component.layer):
+            return RECURRENT
+        return component.kind.slots
 
     def label(self, index: int) -> str:
         """The spelling of a component, `a9.h6`; `rest of m5` where neurons of it stand apart."""

@@ -81,6 +81,7 @@ def built_shape(config: Mapping[str, object]) -> ModelShape:
         mixture=None if build.mixture is None else build.mixture(config, n_layers),
         sinks=build.sinks,
         gated_heads=build.gated_heads,
+        recurrence=None if build.recurrence is None else build.recurrence(config, n_layers),
     )
 
 

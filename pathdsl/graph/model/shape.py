@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pathdsl.graph.model.mixtures import Mixture
+from pathdsl.graph.model.recurrence import Recurrence
 
 __all__ = ["ModelShape"]
 
@@ -44,6 +45,8 @@ class ModelShape:
     the most.
     `rescaled`: a layer multiplies the stream as it leaves it, so that one vector is not the same in
     two layers.
+    `recurrence`: the layers in which one recurrence over tokens stands in the place of heads. It is
+    their head 0, has one input, `v`, and what it writes is as wide as the stream.
     """
 
     family: str
@@ -72,6 +75,19 @@ class ModelShape:
     mixed_hidden: bool = False
     d_vocab_out: int = 0
     bent_pattern: bool = False
+    recurrence: Recurrence | None = field(default=None, metadata={"later": True})
+
+    def recurs(self, layer: int) -> bool:
+        """Whether a recurrence stands in the place of a layer's heads."""
+        return self.recurrence is not None and self.recurrence.layers[layer]
+
+    def heads_in(self, layer: int) -> int:
+        """How many heads a layer has."""
+        return 1 if self.recurs(layer) else self.n_heads
+
+    def head_width(self, layer: int) -> int:
+        """How wide the values of a layer's heads are, before they are written to the stream."""
+        return self.d_model if self.recurs(layer) else self.d_head
 
     def routes(self, layer: int) -> bool:
         """Whether the MLP of a layer is a mixture of experts."""
@@ -118,7 +134,8 @@ class ModelShape:
     @property
     def n_senders(self) -> int:
         """`input`, every head and every MLP."""
-        return 1 + self.n_layers * (self.n_heads + int(self.has_mlp))
+        heads = sum(map(self.heads_in, range(self.n_layers)))
+        return 1 + heads + self.n_layers * int(self.has_mlp)
 
     @property
     def n_groups(self) -> int:
@@ -127,11 +144,13 @@ class ModelShape:
 
     def groups_of(self, layer: int) -> int:
         """Key/value groups of `layer`."""
+        if self.recurs(layer):
+            return 1
         return self.groups[layer] if self.groups else self.n_groups
 
     def heads_of_group(self, group: int, layer: int = 0) -> range:
         """The query heads of one key/value group of a layer, as many neighbours in each group."""
-        size = self.n_heads // self.groups_of(layer)
+        size = self.heads_in(layer) // self.groups_of(layer)
         return range(group * size, (group + 1) * size)
 
     def window(self, layer: int) -> int | None:

@@ -46,7 +46,7 @@ def _order(masks: Collection[int], layout: Layout) -> dict[int, int]:
     moved: dict[int, int] = {}
     shape = layout.shape
     for layer in range(shape.n_layers):
-        heads = [layout.head(layer, head) for head in range(shape.n_heads)]
+        heads = layout.heads_of(layer)
         every = sum(1 << head for head in heads)
         told = [mask for mask in masks if mask & every not in (0, every)]
         if told:

@@ -27,7 +27,7 @@ from pathdsl.graph.paths.neurons import whole
 from pathdsl.graph.paths.pathset import Nodes
 from pathdsl.graph.resolve.arrows import labels_of
 from pathdsl.graph.resolve.places import Bindings, Mark, Places
-from pathdsl.graph.resolve.positions import Step, distance, is_after, place_fault
+from pathdsl.graph.resolve.positions import Step, distance, is_after, place_fault, reads_any
 from pathdsl.lang import ast
 from pathdsl.record import record
 
@@ -188,7 +188,9 @@ class _Checker:
     ) -> Diagnostic | None:
         """None when some sender is read by some receiver; else the fault to show."""
         labels = labels_of(arrow, causal=self.causal)
-        if labels and not any(r.place.mask & self.layout.heads_mask for r in receivers):
+        if labels and not any(
+            reads_any(self.layout, v, labels) for r in receivers for v in bits(r.place.mask)
+        ):
             return self.no_slots(senders, receivers)
         step = Step(labels=labels, reach=arrow.reach, layout=self.layout)
         misplaced: tuple[End, End, str] | None = None
@@ -297,6 +299,18 @@ class _Checker:
 
     def no_slots(self, senders: list[End], receivers: list[End]) -> Diagnostic:
         node = receivers[0].node
+        recurrent = [v for r in receivers for v in bits(r.place.mask & self.layout.heads_mask)]
+        if recurrent:
+            return self.diagnostic(
+                "PD204",
+                f"`{self.layout.label(recurrent[0])}` is a recurrence over tokens "
+                "(`linear_attention`), whose one input is `v`",
+                node,
+                label="has no queries and no keys",
+                labels=((senders[0].node, "the sender"),),
+                help=f"write `{self.text(senders[0].node, senders[0].place)} -[v]-> "
+                f"{self.text(node, receivers[0].place)}`",
+            )
         written = isinstance(node, ast.MlpRef | ast.NeuronRef | ast.Word) and not (
             isinstance(node, ast.Word) and node.word == "mlp"
         )

@@ -118,6 +118,9 @@ def lone_node(one: Any, other: Any) -> str:
     a, b = one.shape, other.shape
     if a.n_heads != b.n_heads:
         return f"a0.h{min(a.n_heads, b.n_heads)}"
+    counts = [tuple(map(one.heads_in, range(one.n_layers))) for one in (a, b)]
+    if other := next((i for i, (m, n) in enumerate(zip(*counts, strict=False)) if m != n), None):
+        return f"a{other}.h1"
     if a.has_mlp != b.has_mlp:
         return "m0"
     if a.n_layers != b.n_layers:

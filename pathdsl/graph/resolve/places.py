@@ -264,12 +264,10 @@ class Places:
         at = self._one_at(pos_of(ref.at), outer, ref)
         match ref:
             case ast.HeadRef(layer=layer, head=head):
-                layers = indices(layer, shape.n_layers, "layer", ref)
-                heads = indices(head, shape.n_heads, "head", ref)
                 return tuple(
                     Nodes(mask=1 << layout.head(i, j), at=at, named=True)
-                    for i in layers
-                    for j in heads
+                    for i in indices(layer, shape.n_layers, "layer", ref)
+                    for j in self._heads(head, i, ref)
                 )
             case ast.KvRef(layer=layer, group=group):
                 return tuple(
@@ -335,6 +333,22 @@ class Places:
         signed = options.word("rank") == "signed"
         with read_for(self.program, ref) as path:
             return read_nodes_file(path, self.layout, options["top"], signed=signed)  # type: ignore[arg-type]
+
+    def _heads(self, which: ast.Indices, layer: int, ref: ast.HeadRef) -> tuple[int, ...]:
+        """The heads meant in one layer, in the author's order."""
+        shape = self.layout.shape
+        high = max((high for _, high in which.ranges), default=0)
+        if shape.recurs(layer) and 0 < high < shape.n_heads:
+            raise fault(
+                "PD205",
+                f"there is no head {high} in layer {layer}: a recurrence (`linear_attention`) "
+                "stands in the place of its heads, as one node",
+                ref,
+                label=f"h{high} does not exist",
+                help=f"write `a{layer}.h0`, or `a{layer}.h*`",
+            )
+        count = shape.n_heads if high >= shape.n_heads else shape.heads_in(layer)
+        return indices(which, count, "head", ref)
 
     def _kv_groups(self, which: ast.Indices, layer: int, ref: ast.KvRef) -> tuple[int, ...]:
         """The key/value groups meant in one layer, in the author's order."""

@@ -13,6 +13,9 @@ from pathdsl.graph.model.components import HEAD, LOGITS, Layout, NodeKind, bits
 from pathdsl.graph.paths.pathset import Nodes, Pos, Rel, Slot
 from pathdsl.record import record
 
+Labels = tuple[tuple[Slot, Rel | None], ...]
+"""Inputs that an arrow names, each with a relation."""
+
 
 def distance(sender: Pos | None, receiver: Pos | None) -> int | None:
     """How far the receiver stands behind the sender, where the spelling decides it.
@@ -57,7 +60,7 @@ def _outermost(pos: Pos, end: int) -> list[Pos]:
 class Step:
     """One arrow: its labels (None: any input), and whether nodes may stand between."""
 
-    labels: tuple[tuple[Slot, Rel | None], ...] | None
+    labels: Labels | None
     reach: bool
     layout: Layout
 
@@ -74,7 +77,7 @@ def place_fault(step: Step, sender: Nodes, receiver: Nodes) -> str | None:
         component = layout.components[v]
         if not sender.mask & layout.senders_of[v]:
             continue
-        if step.labels is not None and component.kind is not HEAD:
+        if step.labels is not None and not reads_any(layout, v, step.labels):
             continue
         if (component.kind, component.layer) in seen:
             continue
@@ -92,6 +95,11 @@ def edge_possible(
     """Whether one input of component `v`, standing at `to`, may read these senders' position."""
     labels = ((slot, relation),) if slot else None
     return _position_fault(Step(labels=labels, reach=False, layout=layout), sender, to, v) == ""
+
+
+def reads_any(layout: Layout, v: int, labels: Labels) -> bool:
+    """Whether component `v` has one of these inputs."""
+    return any(slot in layout.slots_of(v) for slot, _ in labels)
 
 
 def _position_fault(step: Step, sender: Nodes, to: Pos | None, v: int) -> str:
@@ -116,6 +124,8 @@ def _position_fault(step: Step, sender: Nodes, to: Pos | None, v: int) -> str:
     labels = step.labels or (("q", None), ("k", None), ("v", None))
     worst = ""
     for slot, relation in labels:
+        if slot not in layout.slots_of(v):
+            continue
         if slot == "q":
             code = "PD202" if apart else ""
         elif apart is not None and relation is not None and not relation.holds(apart):

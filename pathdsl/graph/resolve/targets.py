@@ -81,6 +81,13 @@ def targets_of(places: Places, action: ast.Action) -> tuple[Target, ...]:
                 "PD230", f"`{action.verb}` acts inside heads, and `{target}` is none", action.node,
                 label="not a head",
             )  # fmt: skip
+        if action.inside and places.layout.shape.recurs(target.layer):
+            raise fault(
+                "PD230", f"`{action.verb}` acts inside heads, and `{target.own}` is a recurrence "
+                "over tokens (`linear_attention`)", action.node,
+                label="has no queries, keys and pattern",
+                help=f"act on what it writes: `set {target} = zero`",
+            )  # fmt: skip
         if places.layout.shape.rescaled and (
             of_node or (action.verb == "add" and _names_vector(action))
         ):

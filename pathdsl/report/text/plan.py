@@ -16,7 +16,7 @@ from pathdsl.graph.model.components import bits
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.liveness import reads_of
 from pathdsl.plan.outputs import Plan, ends_of
-from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, parts_of
+from pathdsl.plan.steps import COPIES, parts_of
 from pathdsl.report.data.result import diagnostic_object
 from pathdsl.report.numbers import many, plain, replaced_text, rows_text, size_text
 from pathdsl.report.text.style import View, clip, fit, paragraph, table
@@ -53,8 +53,7 @@ def sharing(plan: Plan) -> Sharing:
         if number in users:
             for read in reads_of(plan, number):
                 users[read] = users.get(read, 0) | users[number]
-    kinds = HeadCopy | MlpCopy | HiddenCopy
-    whose = [users.get(n, 0) for n in plan.alive if isinstance(plan.steps[n], kinds)]
+    whose = [users.get(n, 0) for n in plan.alive if isinstance(plan.steps[n], COPIES)]
     counts = [[0, 0] for _ in plan.outputs]
     for runs in whose:
         for number in bits(runs):
