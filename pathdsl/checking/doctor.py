@@ -61,8 +61,8 @@ class Graph:
     def of(cls, shape: ModelShape) -> Graph:
         """The counts of one shape; paths are counted layer by layer, never enumerated."""
         below = 1  # paths from `input` to any component below a layer
-        for _ in range(shape.n_layers):
-            heads = 3 * shape.n_heads * below
+        for layer in range(shape.n_layers):
+            heads = (1 if shape.recurs(layer) else 3 * shape.n_heads) * below
             mlp = below + (0 if shape.parallel else heads) if shape.has_mlp else 0
             below += heads + mlp
         return cls(senders=shape.n_senders, edges=Layout(shape).n_edges(), paths=below)
@@ -232,7 +232,7 @@ def _circuit(shape: ModelShape) -> PathSet:
     where there is one layer."""
     layout = Layout(shape)
     ends = [
-        Nodes(mask=sum(1 << layout.head(layer, head) for head in range(shape.n_heads)))
+        Nodes(mask=sum(1 << head for head in layout.heads_of(layer)))
         for layer in sorted({0, shape.n_layers - 1})
     ]
     middle = [part for end in ends for part in (ANY_EDGE, end)][1:]

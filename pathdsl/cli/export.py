@@ -160,6 +160,12 @@ def _exported(
             place = f"{name or Path(file).stem}{record.ending}"
         if record.ranks_all and not layout.shape.has_mlp:
             raise refuse("the format has an MLP in every layer, and this model has none", "")
+        if record.ranks_all and layout.shape.recurrence is not None:
+            raise refuse(
+                "the format has as many heads in every layer, and layers of this model have a "
+                "recurrence in their place",
+                "name edges one by one: `--to acdc`, `--to node-link`",
+            )
         ranked, said = _scores(beside, layout) if beside else (None, "scores 1 and 0")
         chosen, count = None, "no circuit, a ranking alone"
         if written or ranked is None or not record.ranks_all:

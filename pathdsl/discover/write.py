@@ -159,7 +159,7 @@ def _ranges(nodes: Collection[str], layout: Layout) -> list[str]:
         else:
             found.append((layout.index(one), str(one)))
     for layer, some in heads.items():
-        if len(some) == layout.shape.n_heads > 1:
+        if len(some) == layout.shape.heads_in(layer) > 1:
             text = f"a{layer}"
         else:
             listed = ", ".join(map(str, some))

@@ -338,10 +338,11 @@ def _nodes(shape: ModelShape, partial: str) -> Iterator[Item]:
     """Nodes of the model that begin with what is written; heads once their layer stands."""
     if head := re.match(r"a(\d+|\*)\.", partial):
         yield Item(text=f"a{head[1]}.h*", told="node", says="all heads of the layer")
-        for number in range(shape.n_heads):
-            yield Item(text=f"a{head[1]}.h{number}", told="node", says="attention head")
         layer = int(head[1]) if head[1].isdecimal() and int(head[1]) < shape.n_layers else 0
-        if (groups := shape.groups_of(layer)) != shape.n_heads:
+        says = "recurrence" if shape.recurs(layer) else "attention head"
+        for number in range(shape.heads_in(layer)):
+            yield Item(text=f"a{head[1]}.h{number}", told="node", says=says)
+        if (groups := shape.groups_of(layer)) != shape.heads_in(layer):
             for number in range(groups):
                 yield Item(text=f"a{head[1]}.kv{number}", told="node", says="key/value group")
         return

@@ -131,6 +131,14 @@ def _of_measure(program: Program, shape: ModelShape, call: ast.Call) -> Iterator
             label=why,
             help="measure what treating the node does: `effect(through(NODE), metric: M)`",
         )
+    if record.reads == "head" and (recurrent := _recurrent(program, shape, call)):
+        yield Diagnostic(
+            code="PD262",
+            message=f"`{call.name}` has no value at `{recurrent}`",
+            span=call.span,
+            label="of a recurrence over tokens, which attends to nothing",
+            help=f"measure what treating it does: `effect(through({recurrent}), metric: M)`",
+        )
     of_token = record.reads == "copy" or (record.reads == "answer" and _column(call) == NEXT)
     if shape.d_vocab_out and of_token:
         yield Diagnostic(
@@ -148,6 +156,23 @@ def _of_measure(program: Program, shape: ModelShape, call: ast.Call) -> Iterator
             label="is of a token in sight",
             help="give the token that is predicted a column: `logit(answer)`",
         )
+
+
+def _recurrent(program: Program, shape: ModelShape, call: ast.Call) -> str:
+    """The recurrence in the place of heads that a measure of a head names, "" for none."""
+    for node in walk(call):
+        if isinstance(node, ast.Name) and node.name in program.groups:
+            named: ast.Node = program.groups[node.name].nodes
+        elif isinstance(node, ast.AttentionArgs):
+            named = node.head
+        else:
+            continue
+        for head in walk(named):
+            if isinstance(head, ast.HeadRef) and head.layer.single:
+                layer = head.layer.ranges[0][0]
+                if layer < shape.n_layers and shape.recurs(layer):
+                    return f"a{layer}.h0"
+    return ""
 
 
 def _column(call: ast.Call) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "Acts",
     "at_stage",
     "component_place",
+    "no_heads",
     "place_of",
     "stage_behind",
     "treated_at",
@@ -64,6 +65,18 @@ def stage_behind(component: Component, shape: ModelShape) -> int:
         return 0
     parallel = component.kind.after_heads and shape.parallel
     return 2 * component.layer + (not parallel)
+
+
+def no_heads(name: str) -> PlanError:
+    """PD227 for a head that is a recurrence."""
+    return PlanError(
+        Diagnostic(
+            code="PD227",
+            message=f"`{name}` is a recurrence over tokens (`linear_attention`), which has no "
+            "attention pattern",
+            help=f"measure what treating it does: `effect(through({name}), metric: M)`",
+        )
+    )
 
 
 def treated_at(spec: TreatedSpec, masks: MaskTable, position: Callable[[Pos], int]) -> int:
@@ -176,6 +189,8 @@ class Acts:
                 action=action, mask=mask, before=before, keys=keys,
                 neurons=frozenset(target.neurons), rest=target.kind != "neurons",
             )  # fmt: skip
+            if action.inside and self.shape.recurs(target.layer):
+                raise no_heads(str(target.own))
             where = target.layer, target.head
             known = (
                 self.inside.setdefault(where, [])
@@ -290,7 +305,9 @@ class Acts:
         self._stream(0, [IN])
         for layer in range(shape.n_layers):
             seen = self.distances[layer]
-            heads: list[Place] = [Place(HEAD.name, layer, head) for head in range(shape.heads_in(layer))]
+            heads: list[Place] = [
+                Place(HEAD.name, layer, head) for head in range(shape.heads_in(layer))
+            ]
             stage = at_stage(2 * layer)
             for place in heads:
                 reach = masks.either(self.reach[stage], masks.seen_from(self.reach[stage], seen))

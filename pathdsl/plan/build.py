@@ -13,7 +13,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.graph.suits import no_frozen_norms
-from pathdsl.plan.acts import treated_at
+from pathdsl.plan.acts import no_heads, treated_at
 from pathdsl.plan.apart import run_apart
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import FALSE, TRUE, MaskTable

@@ -314,8 +314,6 @@ class Sides:
         if self.is_constant(source):
             raise no_pattern(layer, head, action)
         side = self.side(source, act.before, self.layout(act.before))
-        if self.table.layout.shape.recurs(layer):
-            raise no_heads(f"a{layer}.h{head}")
         number = side.pattern_copy(layer, head)
         return HeadAct(kind="copied", queries=act.mask, pattern=number)
 
@@ -335,18 +333,6 @@ def no_pattern(layer: int, head: int, action: Action | None = None) -> PlanError
             "constant as its output in some run, and a constant has no attention pattern",
             span=action.span if action is not None else None,
             help="measure attention on a paired or resampled treated value",
-        )
-    )
-
-
-def no_heads(name: str) -> PlanError:
-    """PD227 for a head that is a recurrence."""
-    return PlanError(
-        Diagnostic(
-            code="PD227",
-            message=f"`{name}` is a recurrence over tokens (`linear_attention`), which has no "
-            "attention pattern",
-            help=f"measure what treating it does: `effect(through({name}), metric: M)`",
         )
     )
 

@@ -169,11 +169,8 @@ def groups_text(shape: ModelShape) -> str:
         return f"{shape.n_groups:,}, one for each head"
     if shape.groups:
         return f"{min(shape.groups):,} to {max(shape.groups):,}, by layer"
-    first = shape.heads_of_group(0)
-    return (
-        f"{shape.n_groups:,}, each read by {many(len(first), 'head')}: "
-        f"kv0 is h[{first[0]}..{first[-1]}]"
-    )
+    size = shape.n_heads // shape.n_groups
+    return f"{shape.n_groups:,}, each read by {many(size, 'head')}: kv0 is h[0..{size - 1}]"
 
 
 def mlps_text(shape: ModelShape) -> str:

@@ -83,7 +83,9 @@ def ones(rows: Rows, number: int, spec: TreatedSpec, want: Any) -> Any:
     def values(sites: Any, draw: int) -> PlainValues:
         shape, dtype = rows.adapter.shape, rows.adapter.dtype
         full = {
-            key: torch.ones((sites.count(mask), *PLAIN_KINDS[key[0]].axes(shape, key[1])), dtype=dtype)
+            key: torch.ones(
+                (sites.count(mask), *PLAIN_KINDS[key[0]].axes(shape, key[1])), dtype=dtype
+            )
             for key, mask in want.items()
         }
         return PlainValues(stored=dict(want), values=full)

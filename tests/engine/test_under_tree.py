@@ -144,7 +144,18 @@ def test_decoders(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["llama", "qwen3", "gemma2", "olmo2", "gpt_oss", "granite_swa", "qwen2_moe", "qwen3_5"]
+    "name",
+    [
+        "llama",
+        "qwen3",
+        "gemma2",
+        "olmo2",
+        "gpt_oss",
+        "granite_swa",
+        "qwen2_moe",
+        "qwen3_5",
+        "qwen3_5_deltas",
+    ],
 )
 def test_families(name: str) -> None:
     done = 0

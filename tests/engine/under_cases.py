@@ -125,7 +125,8 @@ class Drawer:
         pos = None if place is None else Pos.parse(place)
         layer = self.choose.number(0, self.layers - 1 + (kind == "mark"))
         if kind == "head":
-            head = self.choose.number(0, self.heads - 1)
+            heads = self.one.adapter.shape.heads_in(layer)
+            head = self.choose.number(0, heads - 1)
             return Target(kind="head", layer=layer, head=head, at=pos)
         if kind == "input":
             return Target(kind="input", at=pos)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .graph import INPUT, LOGITS, Environment, Path, PlaceNode, Step, layer_of, senders
-from .tree import Array, Constants, attended, forward_of, mlp_part
+from .graph import INPUT, LOGITS, Environment, Path, PlaceNode, Step, heads_of, layer_of, senders
+from .tree import Array, Constants, attended, forward_of, mlp_part, recurs
 
 Values = Mapping[PlaceNode, Array]
 """A plain run: per component its value, per mark ("r", layer) the stream, per pattern ("p", layer,
@@ -206,6 +206,14 @@ def run_under(
             every = every_of([got])
             read_here, other = read_by(node, at, got, some_kept and some_cut)
             output = mlp_part(parts, node, read_here, neurons, other)
+        elif recurs(parts, node):
+            by_token = [sent(node, "v", place, suffix) for place in range(at + 1)]
+            flags = [stream_of(node, place, *got)[1:] for place, got in enumerate(by_token)]
+            some_kept, some_cut = (any(flag[which] for flag in flags) for which in (0, 1))
+            every = every_of(by_token)
+            both = some_kept and some_cut
+            streams = [read_by(node, place, got, both) for place, got in enumerate(by_token)]
+            output = parts.recur(node, *zip(*streams, strict=True))
         else:
             seen = list(parts.keys(node, at))
             projected, some_kept, some_cut = {}, False, False
@@ -318,9 +326,13 @@ def plain_under(
     found[INPUT] = acted(INPUT, embedded)
     for layer in range(env.n_layers):
         mark(layer)
-        for head in range(env.n_heads):
-            node: PlaceNode = ("a", layer, head)
-            read = stream(node)
+        for node in heads_of(layer, env):
+            read, head = stream(node), int(node[2])  # type: ignore[misc]
+            if recurs(parts, node):
+                own: list[None] = [None] * length
+                whole = [parts.recur(node, [*read[: at + 1]], own[: at + 1]) for at in places]
+                found[node] = acted(node, np.stack(whole))
+                continue
             z, weights = [], np.zeros((length, length))
             for at in places:
                 seen = list(parts.keys(node, at))

@@ -26,7 +26,9 @@ def _unit(x: Array) -> Array:
 
 def delta_net(config: Any, module: Any) -> DeltaNet:
     """The DeltaNet of one layer."""
-    into = {name: _array(getattr(module, f"in_proj_{name}").weight) for name in ("qkv", "z", "b", "a")}
+    into = {
+        name: _array(getattr(module, f"in_proj_{name}").weight) for name in ("qkv", "z", "b", "a")
+    }
     kernel = _array(module.conv1d.weight)[:, 0]  # (channels, tokens), the token's own last
     rates, base = np.exp(_array(module.A_log)), _array(module.dt_bias)
     keys, values = config.linear_num_key_heads, config.linear_num_value_heads

@@ -339,7 +339,7 @@ def _heads(
             raise _fault("PD473", f"this template has no `--{option}`", help="pathdsl init --list")
         return []
     if not given:
-        some = [f"a{layer}.h{h}" for h in range(min(len(usual), shape.n_heads))]
+        some = [f"a{layer}.h{h}" for h in range(min(len(usual), shape.heads_in(layer)))]
         return list(usual) if own else some
     for head in given:
         at = _HEAD.fullmatch(head)
@@ -348,13 +348,14 @@ def _heads(
                 "PD473", f"{quoted(head)} is no head: layer and head are counted from 0",
                 help=f"--{option} a{layer}.h0",
             )  # fmt: skip
-        if int(at[1]) >= shape.n_layers or int(at[2]) >= shape.n_heads:
+        last = min(int(at[1]), shape.n_layers - 1)
+        if int(at[1]) > last or int(at[2]) >= shape.heads_in(last):
             raise _fault(
                 "PD473",
                 f"`{typed}` has no head `{head}`: layers a0 to a{shape.n_layers - 1}, heads h0 to "
-                f"h{shape.n_heads - 1}",
-                help=f"--{option} a{min(int(at[1]), shape.n_layers - 1)}"
-                f".h{min(int(at[2]), shape.n_heads - 1)}",
+                f"h{shape.n_heads - 1}"
+                + (f", in layer {last} only h0" if shape.recurs(last) else ""),
+                help=f"--{option} a{last}.h{min(int(at[2]), shape.heads_in(last) - 1)}",
             )
     return list(dict.fromkeys(given))
 

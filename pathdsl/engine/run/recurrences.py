@@ -35,9 +35,7 @@ class Execution(Protocol):
         """The value of a step at the tokens of a mask."""
         ...
 
-    def scales(
-        self, kinds: list[str], layer: int, masks: list[int], to: Frozen
-    ) -> Given:
+    def scales(self, kinds: list[str], layer: int, masks: list[int], to: Frozen) -> Given:
         """The scales that norms are frozen to."""
         ...
 
@@ -64,7 +62,9 @@ def recur(batch: Execution, step: RecurrentCopy, need: int) -> Tensor:
 
 def _projected(batch: Execution, step: RecurrentCopy, mask: int, read: int) -> Tensor:
     """(tokens of the mask, width) of one stream."""
-    given = batch.scales(["scale_attention"], step.layer, [mask], step.frozen) if step.frozen else None
+    given = (
+        batch.scales(["scale_attention"], step.layer, [mask], step.frozen) if step.frozen else None
+    )
     adapter, stream = batch.adapter, batch.at(read, mask)
     return torch.cat(
         [
@@ -84,9 +84,7 @@ def _whole(sites: Sites, mask: int) -> Tensor:
     return sites.padded(mask).index
 
 
-def _told_apart(
-    batch: Execution, need: int, reads: list[tuple[int, int, int]]
-) -> Tensor:
+def _told_apart(batch: Execution, need: int, reads: list[tuple[int, int, int]]) -> Tensor:
     """(tokens of `need`, pos): at each position before one the token of the stream that it reads
     from there, all streams one behind the other; behind it any."""
     sites, masks = batch.sites, batch.masks

@@ -51,7 +51,7 @@ class _Edges:
     def __init__(self, layout: Layout, start: Sequence[RawEdge], draws: Draws) -> None:
         self.layout = layout
         self.draws = draws
-        self.kinds = tuple(c.kind.name for c in layout.components)
+        self.kinds = tuple(layout.kind(i).name for i in range(len(layout.components)))
         self.of_kind = {
             kind: [i for i, k in enumerate(self.kinds) if k == kind]
             for kind in dict.fromkeys(self.kinds)

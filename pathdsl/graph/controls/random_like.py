@@ -26,7 +26,7 @@ from pathdsl.draws import Draws
 from pathdsl.graph.controls.edge_draws import EdgeClass, RawEdge, draw_edges
 from pathdsl.graph.controls.walks import draw_walks
 from pathdsl.graph.files.eap import listed
-from pathdsl.graph.model.components import HEAD, MLP, Layout, NodeKind, bits
+from pathdsl.graph.model.components import HEAD, MLP, RECURRENCE, Layout, NodeKind, bits
 from pathdsl.graph.paths.neurons import (
     atom_mask,
     atom_text,
@@ -73,9 +73,9 @@ def renaming(
     components = list(dict.fromkeys(unit.component for unit in renamed_units))
     taken = frozenset(unit.component for unit in named)
     whole = [c for c in components if neuron_of(c, layout) is None]
-    for kind in (HEAD, MLP):
-        mentioned = [c for c in whole if layout.components[c].kind is kind]
-        free = [i for i, c in enumerate(layout.components) if c.kind is kind and i not in taken]
+    for kind in (HEAD, RECURRENCE, MLP):
+        mentioned = [c for c in whole if layout.kind(c) is kind]
+        free = [i for i in bits(layout.any_mask) if layout.kind(i) is kind and i not in taken]
         if len(mentioned) > len(free):
             wanted = f"{len(mentioned)} {kind.plural if len(mentioned) > 1 else kind.plural[:-1]}"
             those = f"it names {wanted}" if over is None else f"`over:` names {wanted} of it"
@@ -133,7 +133,7 @@ def random_edges(
         return listed(_another(edges, start), layout)
     classes: dict[EdgeClass, int] = {}
     for u, v, slot in start:
-        key = (layout.components[u].kind.name, layout.components[v].kind.name, slot)
+        key = (layout.kind(u).name, layout.kind(v).name, slot)
         classes[key] = classes.get(key, 0) + 1
     sizes = classes if count is None else _scaled(classes, count)
     edges = draw_edges(layout, start, sizes, seed, ATTEMPTS)
@@ -225,13 +225,12 @@ def _draw(
     free: dict[tuple[NodeKind, int], list[int]] = {}
     for i, c in enumerate(layout.components):
         if i not in taken and layout.any_mask >> i & 1:
-            free.setdefault((c.kind, c.layer), []).append(i)
+            free.setdefault((layout.kind(i), c.layer), []).append(i)
     free = {key: draws.shuffled(pool) for key, pool in free.items()}
     mapping: dict[int, int] = {}
     left = []
     for component in draws.shuffled(sorted(components)):
-        c = layout.components[component]
-        if pool := free.get((c.kind, c.layer)):
+        if pool := free.get((layout.kind(component), layout.layer_of[component])):
             mapping[component] = pool.pop()
         else:
             left.append(component)
@@ -250,7 +249,7 @@ def _nearest(
 ) -> int:
     """A free component in the nearest layer that keeps the moved components on a path."""
     layout = sets.layout
-    kind, layer = layout.components[component].kind, layout.components[component].layer
+    kind, layer = layout.kind(component), layout.layer_of[component]
     layers = [at for (k, at), pool in free.items() if k is kind and pool]
     order = sorted(draws.shuffled(sorted(layers)), key=lambda at: abs(at - layer))
     for at in order:

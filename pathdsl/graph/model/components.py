@@ -10,7 +10,7 @@ cheap. What bits behind `logits` mean, and how neurons become components of thei
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -41,8 +41,8 @@ NEURON = NodeKind(
     name="neuron", plural="neurons", spelling="m{0.layer}.n{0.numbers}", slots=(None,),
     after_heads=True,
 )  # fmt: skip
-RECURRENT: tuple[Slot, ...] = ("v",)
-"""The inputs of a head that is a recurrence."""
+RECURRENCE = replace(HEAD, name="recurrence", plural="recurrences", slots=("v",))
+"""What the one head of a layer is whose heads a recurrence stands in the place of."""
 LOGITS = NodeKind(name="logits", plural="logits", spelling="logits", slots=(None,))
 
 
@@ -209,10 +209,14 @@ class Layout:
     def slots_of(self, index: int) -> tuple[Slot | None, ...]:
         """The inputs of a component: q, k, v of a head, v alone of one that is a recurrence; one
         unnamed input of an MLP or `logits`."""
+        return self.kind(index).slots
+
+    def kind(self, index: int) -> NodeKind:
+        """What a component is; a head that is a recurrence is one."""
         component = self.components[index]
         if component.kind is HEAD and self.shape.recurs(component.layer):
-            return RECURRENT
-        return component.kind.slots
+            return RECURRENCE
+        return component.kind
 
     def label(self, index: int) -> str:
         """The spelling of a component, `a9.h6`; `rest of m5` where neurons of it stand apart."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pathdsl.graph.model.fields import layers_said
 from pathdsl.graph.model.mixtures import Mixture
 from pathdsl.graph.model.recurrence import Recurrence
 
@@ -80,6 +81,14 @@ class ModelShape:
     def recurs(self, layer: int) -> bool:
         """Whether a recurrence stands in the place of a layer's heads."""
         return self.recurrence is not None and self.recurrence.layers[layer]
+
+    @property
+    def recurrences(self) -> str:
+        """Which layers have a recurrence in the place of heads, as it is said behind the others."""
+        if self.recurrence is None:
+            return ""
+        where = layers_said([k for k in range(self.n_layers) if self.recurs(k)])
+        return f"; in layers {where} a recurrence in the place of heads"
 
     def heads_in(self, layer: int) -> int:
         """How many heads a layer has."""

@@ -129,7 +129,7 @@ def _structure(shape: ModelShape, diagnosis: Diagnosis) -> list[list[str]]:
     kind = diagnosis.facts.get("architecture")
     facts = [
         ["family", shape.family + (f" ({kind})" if kind else "")],
-        ["layers", f"{shape.n_layers:,}, each of {parts}"],
+        ["layers", f"{shape.n_layers:,}, each of {parts}{shape.recurrences}"],
         ["kv heads", groups_text(shape)],
         [
             "widths",
@@ -295,6 +295,7 @@ def _structure_object(shape: ModelShape, diagnosis: Diagnosis) -> Object:
         "layers": shape.n_layers,
         "heads": shape.n_heads,
         "kv_heads": shape.n_kv_heads or shape.n_heads,
+        "recurrences": None if shape.recurrence is None else asdict(shape.recurrence),
         "d_model": shape.d_model,
         "d_head": shape.d_head,
         "d_mlp": shape.d_mlp if shape.has_mlp else None,
