@@ -104,7 +104,6 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
                                  "layer_types": ["full_attention"] * 3,
                                  "rope_parameters": {"rope_type": "default", "rope_theta": 100.0,
                                                      "partial_rotary_factor": 1.0}}),
-    "qwen3_5_deltas": ("qwen3_5_text", {"head_dim": 6, **_DELTAS}),
     "llama4": ("llama4_text", {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 6,
                                "intermediate_size_mlp": 24, "interleave_moe_layer_step": 2,
                                "attention_chunk_size": 16, "no_rope_layer_interval": 2,
@@ -156,7 +155,15 @@ LATER: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "ernie": ("ernie4_5", {"head_dim": 6, "use_bias": True}),
     "ernie_untied": ("ernie4_5", {"head_dim": 4, "tie_word_embeddings": False}),
 }  # fmt: skip
-EVERY = {**FAMILIES, **LATER}
+# Layers whose one head is a DeltaNet, which checks of heads pass by.
+RECURRENT: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "qwen3_5_deltas": ("qwen3_5_text", {"head_dim": 6, **_DELTAS}),
+    "qwen3_5_moe": ("qwen3_5_moe_text", {"head_dim": 6, **_DELTAS, **_FEW,
+                                         "shared_expert_intermediate_size": 10}),
+    "qwen3_next": ("qwen3_next", {"head_dim": 6, **_DELTAS, **_FEW, "mlp_only_layers": [0],
+                                  "shared_expert_intermediate_size": 10}),
+}  # fmt: skip
+EVERY = {**FAMILIES, **LATER, **RECURRENT}
 
 
 def make(name: str, seed: int = 0, std: float = 0.3, **changes: object) -> torch.nn.Module:

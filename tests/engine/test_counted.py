@@ -35,7 +35,11 @@ def test_every_matrix_of_a_layer_once_for_each_token(name: str) -> None:
     lengths = SHORT.valid.sum(axis=1)
     tokens = int(lengths.sum())
     pairs = int((lengths * (lengths + 1) // 2).sum())
-    attention = shape.n_layers * 2 * shape.n_heads * shape.d_head * pairs
+    attentive = sum(not shape.recurs(layer) for layer in range(shape.n_layers))
+    attention = attentive * 2 * shape.n_heads * shape.d_head * pairs
+    if (of := shape.recurrence) is not None:  # what stands between a DeltaNet's linear maps
+        inside = of.macs(shape.d_model) - shape.d_model * (of.width + of.n_states * of.d_value)
+        attention += sum(of.layers) * inside * tokens
     unembedding = tokens * shape.d_model * shape.d_vocab
     counted = cost(plan(shape, [treat(FULL)], SHORT), 4, 2)
     assert counted.plain_macs == tokens * matrices + attention + unembedding

@@ -87,8 +87,6 @@ def test_what_an_absent_field_means(kind: str) -> None:
     """A config that says the sizes alone means what it means to `transformers`."""
     least = {key: value for key, value in SMALL.items() if not key.endswith(("id", "value_heads"))}
     least |= {"num_attention_heads": 32, "hidden_size": 256}  # as many as absent groups are of
-    if kind == "qwen3_5_text":  # whose usual layers are no attention
-        least["layer_types"] = ["full_attention"] * least["num_hidden_layers"]
     config = AutoConfig.for_model(kind, **least).to_dict()
     assert SHAPES[kind]({"model_type": kind, **least}) == SHAPES[kind](config)
 

@@ -38,7 +38,7 @@ FUSING = sorted(
     name
     for name in BUILT
     if family_cases.EVERY.get(name, (name,))[0]
-    not in ("gemma2", "gpt_oss", "granite_swa", "qwen3_5_text")
+    not in ("gemma2", "gpt_oss", "granite_swa", "qwen3_5_text", "qwen3_5_moe_text", "qwen3_next")
 )
 
 
@@ -105,7 +105,7 @@ def test_the_models_own_fused_forward(name: str, no_patterns: None) -> None:
 def test_which_models_fuse() -> None:
     assert {kind for kind in FAMILIES if not fuses({**toy_cases.SMALL, "model_type": kind})} == {
         "gpt_neo", "gptj", "gemma2", "bloom", "mpt", "gpt_oss", "granite_swa",
-        "qwen3_5_text",
+        "qwen3_5_text", "qwen3_5_moe_text", "qwen3_next",
     }  # fmt: skip
     assert not fuses({"model_type": "gpt2", "reorder_and_upcast_attn": True})
     assert not fuses({"model_type": "falcon", "alibi": True})

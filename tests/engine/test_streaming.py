@@ -45,6 +45,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     "gemma3": lambda: family_cases.make("gemma3"),  # a scale behind the embedding
     "phi3_long": lambda: family_cases.make("phi3_long"),
     "gpt_oss": lambda: family_cases.make("gpt_oss"),  # experts that are saved together
+    "qwen3_5": lambda: family_cases.make("qwen3_5_deltas"),
     "opt": lambda: encoder_cases.make("opt_350m"),
     "bloom": lambda: decoder_cases.make("bloom"),
     "bert": lambda: encoder_cases.make("bert"),  # a tied unembedding with a bias

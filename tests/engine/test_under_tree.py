@@ -154,7 +154,6 @@ def test_decoders(name: str) -> None:
         "granite_swa",
         "qwen2_moe",
         "qwen3_5",
-        "qwen3_5_deltas",
     ],
 )
 def test_families(name: str) -> None:

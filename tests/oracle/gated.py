@@ -41,6 +41,7 @@ def _rms(module: Any, offset: float = 0.0) -> Function:
 
 
 _WHOLE = {"q": "query", "k": "key"}
+_DELTAS = ("qwen3_5_text", "qwen3_5_moe_text", "qwen3_next")
 _PARALLEL = ("phi", "cohere", "cohere2")
 _POST = (None, "post_attention_layernorm", None, "post_feedforward_layernorm")
 _AROUND = ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm",
@@ -274,7 +275,7 @@ def _norm_of(config: Any, module: Any) -> Function:
         shift = np.zeros(1) if module.bias is None else _array(module.bias)
         gain = _array(module.weight) + (1.0 if config.model_type == "nemotron" else 0.0)
         return Norm(gain=gain, shift=shift, epsilon=module.eps)
-    from_one = config.model_type.startswith("gemma") or config.model_type == "qwen3_5_text"
+    from_one = config.model_type.startswith("gemma") or config.model_type in _DELTAS
     return _rms(module, 1.0 if from_one else 0.0)
 
 
@@ -285,7 +286,7 @@ def _recurrent_layer(config: Any, block: Any) -> Layer:
     return Layer(
         weight={}, bias={}, before=dict(zip("am", before, strict=True)),
         after={"a": _same, "m": _same}, head_norm={}, out=np.zeros(0), out_bias=np.zeros(0),
-        mlp=_mlp(block.mlp, config), neuron=_neuron(block.mlp, config), angles=np.zeros(0),
+        mlp=_any_mlp(block.mlp, config), neuron=_neuron(block.mlp, config), angles=np.zeros(0),
         pairs=(), window=None, sinks=None, turned_norm=_same, heat=lambda at: 1.0, gate=None,
         recurrence=delta_net(config, block.linear_attn),
     )  # fmt: skip
@@ -305,7 +306,7 @@ def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
         weight = {slot: _array(part.weight) for slot, part in modules.items()}
         bias = {slot: _bias(part) for slot, part in modules.items()}
     gate = None
-    if kind == "qwen3_5_text":
+    if kind in _DELTAS:
         halves = weight["q"].reshape(config.num_attention_heads, 2, size, -1)
         biases = bias["q"].reshape(config.num_attention_heads, 2, size)
         weight["q"], bias["q"] = halves[:, 0].reshape(queries, -1), biases[:, 0].reshape(queries)
@@ -326,10 +327,6 @@ def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
         if rotates:
             angles = config.layer_rope_theta[number] ** -(np.arange(0, size, 2) / size)
     part = block.feed_forward if kind == "llama4_text" else block.mlp
-    if hasattr(part, "experts"):
-        mlp = mixture(config, part, lambda module: _mlp(module, config))
-    else:
-        mlp = _mlp(part, config)
     out = attention.dense if kind == "phi" else attention.o_proj
     return Layer(
         weight=weight,
@@ -339,7 +336,7 @@ def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
         head_norm={slot: _head_norms(config, attention, slot) for slot in "qk"},
         out=_array(out.weight),
         out_bias=_bias(out),
-        mlp=mlp,
+        mlp=_any_mlp(part, config),
         neuron=_neuron(part, config),
         angles=angles if rotates else np.zeros(0),
         pairs=pairs if rotates else (),
@@ -350,6 +347,12 @@ def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
         gate=gate,
         recurrence=None,
     )
+
+
+def _any_mlp(part: Any, config: Any) -> Function:
+    if hasattr(part, "experts"):
+        return mixture(config, part, lambda module: _mlp(module, config))
+    return _mlp(part, config)
 
 
 def _unit(config: Any) -> Function:

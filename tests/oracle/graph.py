@@ -53,8 +53,8 @@ class Environment:
 
     `bindings` holds loop variables: each is bound to a node reference. `parallel`: an MLP does not
     read the heads of its own layer. `recurrent`: the layers whose one head is a recurrence, which
-    reads all tokens up to its own through `v`. `n_kv_heads` 0: every head has keys and values of its own.
-    `neurons`: the (layer, neuron) that stand apart.
+    reads all tokens up to its own through `v`. `n_kv_heads` 0: every head has keys and values of
+    its own. `neurons`: the (layer, neuron) that stand apart.
     """
 
     n_layers: int

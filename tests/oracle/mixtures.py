@@ -42,7 +42,7 @@ def routing(config: Any, module: Any, x: Array) -> dict[int, float]:
     chosen = _best(scores, k)
     if kind == "llama4_text":
         return {e: float(_sigmoid(scores[e])) for e in chosen}
-    if kind in ("mixtral", "gpt_oss") or config.norm_topk_prob:
+    if kind in ("mixtral", "gpt_oss", "qwen3_5_moe_text") or config.norm_topk_prob:
         return dict(zip(chosen, map(float, _softmax(scores[chosen])), strict=True))
     return {e: float(_softmax(scores)[e]) for e in chosen}
 

@@ -24,11 +24,25 @@ def _unit(x: Array) -> Array:
     return x / np.sqrt((x**2).sum() + 1e-6)
 
 
+def _into(config: Any, module: Any) -> dict[str, Array]:
+    """Weights of queries, keys and values together, gates `z`, rates `b` and decays `a`."""
+    if hasattr(module, "in_proj_qkv"):
+        return {
+            at: _array(getattr(module, f"in_proj_{at}").weight) for at in ("qkv", "z", "b", "a")
+        }
+    keys, size = config.linear_num_key_heads, config.linear_key_head_dim
+    both, rest = (_array(getattr(module, f"in_proj_{name}").weight) for name in ("qkvz", "ba"))
+    of_key = both.reshape(keys, -1, both.shape[1])
+    wide = (of_key.shape[1] - 2 * size) // 2
+    q, k, v, z = np.split(of_key, [size, 2 * size, 2 * size + wide], axis=1)
+    b, a = np.split(rest.reshape(keys, -1, both.shape[1]), 2, axis=1)
+    flat = [x.reshape(-1, both.shape[1]) for x in (q, k, v, z, b, a)]
+    return {"qkv": np.concatenate(flat[:3]), "z": flat[3], "b": flat[4], "a": flat[5]}
+
+
 def delta_net(config: Any, module: Any) -> DeltaNet:
     """The DeltaNet of one layer."""
-    into = {
-        name: _array(getattr(module, f"in_proj_{name}").weight) for name in ("qkv", "z", "b", "a")
-    }
+    into = _into(config, module)
     kernel = _array(module.conv1d.weight)[:, 0]  # (channels, tokens), the token's own last
     rates, base = np.exp(_array(module.A_log)), _array(module.dt_bias)
     keys, values = config.linear_num_key_heads, config.linear_num_value_heads

@@ -84,6 +84,8 @@ FAMILIES: dict[str, Family] = {
     "granite_swa": Family(module="sinks", adapter="GraniteSwaAdapter", fuses=False),
     "llama4_text": Family(module="llama4", adapter="Llama4Adapter", fuses=True),
     "qwen3_5_text": Family(module="qwen35", adapter="Qwen35Adapter", fuses=False),
+    "qwen3_5_moe_text": Family(module="qwen35", adapter="Qwen35MoeAdapter", fuses=False),
+    "qwen3_next": Family(module="qwen35", adapter="Qwen3NextAdapter", fuses=False),
 }
 
 

@@ -337,7 +337,8 @@ class Adapter(Protocol):
 class LayerValues:
     """One layer of a forward pass: what its parts read and write, each (rows, pos, …).
 
-    `inputs`: queries, keys and values, (n_heads, rows, pos, d_head) each, none of a recurrence. `z`: heads' outputs (…,
+    `inputs`: queries, keys and values, (n_heads, rows, pos, d_head) each; none of a recurrence,
+    whose `z` is (…, 1, d). `z`: heads' outputs (…,
     n_heads, d_head); `written`: all that attention adds to the stream, `middle` the stream behind
     it; `read` what the MLP reads and `out` what it adds, None without one; `after`: the stream that
     leaves the layer. `noted`: scales of its norms if wanted.

@@ -19,11 +19,7 @@ from pathdsl.graph.model.builds import Build
 from pathdsl.graph.model.families import SHAPES
 from pathdsl.graph.model.shape import ModelShape
 
-__all__ = ["DELTA_INPUTS", "check_modules", "class_of", "shape_of_model"]
-
-
-DELTA_INPUTS = ("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a")
-"""What a DeltaNet projects a token to: queries, keys and values; gates; rates; decays."""
+__all__ = ["check_modules", "class_of", "shape_of_model"]
 
 
 def class_of(build: Build, name: str) -> type[nn.Module]:
@@ -72,7 +68,7 @@ def _of_delta_net(build: Build) -> Iterator[tuple[str, type[nn.Module]]]:
     yield ".linear_attn", class_of(build, "GatedDeltaNet")
     yield ".linear_attn.conv1d", nn.Conv1d
     yield ".linear_attn.norm", class_of(build, "RMSNormGated")
-    for name in (*DELTA_INPUTS, "out_proj"):
+    for name in (*build.delta_inputs, "out_proj"):
         yield f".linear_attn.{name}", nn.Linear
 
 

@@ -86,6 +86,8 @@ FORMS: Mapping[str, Form] = {
     "CohereLayerNorm": _COHERE,
     "Cohere2LayerNorm": _COHERE,
     "Qwen3_5RMSNorm": _GEMMA,
+    "Qwen3_5MoeRMSNorm": _GEMMA,
+    "Qwen3NextRMSNorm": _GEMMA,
     "PerHead": _LAYER_NORM,
     "ToyRMSNorm": replace(_RMS_NORM, in_float32=False),
 }

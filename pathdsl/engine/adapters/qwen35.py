@@ -16,6 +16,7 @@ Source: Qiu et al. 2025 (arXiv:2505.06708), Yang et al. 2024 (arXiv:2412.06464);
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,11 +30,11 @@ from transformers.models.qwen3_5.modeling_qwen3_5 import (
 
 from pathdsl.engine.adapters.base import Slot
 from pathdsl.engine.adapters.llama import LlamaAdapter
-from pathdsl.engine.adapters.llama_parts import DELTA_INPUTS
+from pathdsl.engine.adapters.mixtures import MixtureAdapter
 from pathdsl.engine.adapters.norms import Scales
 from pathdsl.engine.adapters.turning import Rotation
 
-__all__ = ["Qwen35Adapter"]
+__all__ = ["Qwen3NextAdapter", "Qwen35Adapter", "Qwen35MoeAdapter"]
 
 
 class Qwen35Adapter(LlamaAdapter):
@@ -41,6 +42,8 @@ class Qwen35Adapter(LlamaAdapter):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
+        # What could be installed to go faster is told at every start, and is for other devices.
+        logging.getLogger("transformers.integrations.hub_kernels").setLevel(logging.ERROR)
         whole: Any = model
         listed = whole.model.rotary_emb
 
@@ -96,12 +99,13 @@ class Qwen35Adapter(LlamaAdapter):
     def recurrent_input(self, layer: int, normed: Tensor) -> Tensor:
         """Queries, keys and values, gates, rates and decays side by side, (..., d) -> (..., w)."""
         part = self.blocks[layer].linear_attn
-        return torch.cat([getattr(part, name)(normed) for name in DELTA_INPUTS], dim=-1)
+        return torch.cat([getattr(part, name)(normed) for name in self.build.delta_inputs], dim=-1)
 
     def recurrent(self, layer: int, x: Tensor, at: Tensor | None = None) -> Tensor:
         """What a DeltaNet writes, (rows, pos, w) -> (rows, pos, d), or (rows, n, d) `at` some."""
         part = self.blocks[layer].linear_attn
-        sizes = [getattr(part, name).out_features for name in DELTA_INPUTS]
+        values, states = part.value_dim, part.num_v_heads
+        sizes = [2 * part.key_dim + values, values, states, states]
         mixed, gates, rates, decays = x.split(sizes, dim=-1)
         kernel = part.conv1d
         mixed = causal_conv1d_fn(
@@ -116,6 +120,7 @@ class Qwen35Adapter(LlamaAdapter):
             g=-part.A_log.float().exp() * functional.softplus(decays.float() + part.dt_bias),
             beta=rates.sigmoid(),
             use_qk_l2norm_in_kernel=True,
+            **self._chunks(x),
         )
         gates = gates.unflatten(-1, (-1, part.head_v_dim))  # (rows, pos, states, d_value)
         if at is not None:
@@ -124,6 +129,13 @@ class Qwen35Adapter(LlamaAdapter):
         normed = part.norm(out.reshape(-1, part.head_v_dim), gates.reshape(-1, part.head_v_dim))
         written: Tensor = part.out_proj(normed.view(*out.shape[:2], -1))
         return written
+
+    def _chunks(self, x: Tensor) -> dict[str, int]:
+        """How many tokens go together, where the function is that of `transformers`: few prompts
+        are as long as its 64, to which it fills them up."""
+        if x.device.type != "cpu":
+            return {}
+        return {"chunk_size": next((n for n in (16, 32) if x.shape[1] <= n), 64)}
 
     def write(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
         """The summed write of heads; a DeltaNet's is its value."""
@@ -143,3 +155,21 @@ class Qwen35Adapter(LlamaAdapter):
     def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
         """All that heads, or a DeltaNet, add to the stream, (..., n_heads, width) -> (..., d)."""
         return z.sum(-2) if self.shape.recurs(layer) else super().attention_write(layer, z, scales)
+
+
+class Qwen35MoeAdapter(Qwen35Adapter, MixtureAdapter):
+    """The parts of one Qwen 3.5 whose MLPs are mixtures of experts."""
+
+
+class Qwen3NextAdapter(Qwen35MoeAdapter):
+    """The parts of one Qwen3-Next, whose DeltaNets have all of a key's inputs side by side."""
+
+    def recurrent_input(self, layer: int, normed: Tensor) -> Tensor:
+        """Queries, keys and values, gates, rates and decays side by side, (..., d) -> (..., w)."""
+        part = self.blocks[layer].linear_attn
+        both, rest = (getattr(part, name)(normed) for name in self.build.delta_inputs)
+        keys, wide = part.num_k_heads, part.value_dim // part.num_k_heads
+        sizes = [part.head_k_dim, part.head_k_dim, wide, wide]
+        found = [x.flatten(-2) for x in both.unflatten(-1, (keys, -1)).split(sizes, dim=-1)]
+        found += [x.flatten(-2) for x in rest.unflatten(-1, (keys, -1)).chunk(2, dim=-1)]
+        return torch.cat(found, dim=-1)

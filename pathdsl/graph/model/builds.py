@@ -115,7 +115,7 @@ class Build:
       `half_tables`: angles are listed once for both halves; `rotary`: the class that lists them.
     - `gated_heads`: each head has a gate behind its query in one projection.
     - `recurrence(config, n_layers)`: in which layers a recurrence stands in the place of heads,
-      None for none.
+      None for none; `delta_inputs`: the linear maps that lead into one.
     - `query_scale`: queries grow with their position, as in Llama 4.
     - `embedding_scale`, `residual_scale`, `logit_factor`, `logit_divisor`: fields of what
       embeddings, all that is written to the stream, and logits are multiplied or divided by.
@@ -178,6 +178,7 @@ class Build:
     gated_heads: bool
     rotary: str
     recurrence: Recurrences | None
+    delta_inputs: tuple[str, ...]
 
     @property
     def gated(self) -> bool:
@@ -343,6 +344,7 @@ _LLAMA = Build(
     embedding_scale="", residual_scale="", logit_factor="", logit_divisor="",
     mixture=None, routed=None, dense="intermediate_size", mlp="mlp", whole="", sinks=False,
     half_tables=False, gated_heads=False, rotary="RotaryEmbedding", recurrence=None,
+    delta_inputs=(),
 )  # fmt: skip
 _HEAD_NORMS = HeadNorms(
     names=("q_norm", "k_norm"), norm="RMSNorm", over="head", switch=True, rotated=False
@@ -371,6 +373,17 @@ _GEMMA2 = replace(
 _ROUTED = Routed(
     block="SparseMoeBlock", router="gate", router_class="TopKRouter", shared="", shared_gate="",
     stacked=("gate_up_proj", "down_proj"),
+)  # fmt: skip
+_SHARING = replace(_ROUTED, shared="shared_expert", shared_gate="shared_expert_gate")
+_DELTA_SIZES: Mapping[str, object] = {
+    "head_dim": 256, "full_attention_interval": 4, "linear_num_value_heads": 32,
+    "linear_num_key_heads": 16, "linear_key_head_dim": 128, "linear_value_head_dim": 128,
+    "linear_conv_kernel_dim": 4,
+}  # fmt: skip
+_QWEN35 = replace(
+    _LLAMA, file="qwen3_5", prefix="Qwen3_5", model="TextModel", rotary="TextRotaryEmbedding",
+    absent={**_DELTA_SIZES, "num_key_value_heads": 4}, head_norms=_HEAD_NORMS, gated_heads=True,
+    recurrence=delta_nets, delta_inputs=("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a"),
 )  # fmt: skip
 _MIXTRAL = replace(
     _LLAMA, file="mixtral", prefix="Mixtral", slides=_everywhere, listed=False,
@@ -440,10 +453,7 @@ BUILDS: dict[str, Build] = {
                 "usual_experts": 60, "num_experts_per_tok": 4, "decoder_sparse_step": 1,
                 "moe_intermediate_size": 1408, "shared_expert_intermediate_size": 5632},
         mixture=stepped("shared_expert_intermediate_size"),
-        routed=replace(
-            _ROUTED, router_class="Qwen2MoeTopKRouter", shared="shared_expert",
-            shared_gate="shared_expert_gate",
-        ),
+        routed=replace(_SHARING, router_class="Qwen2MoeTopKRouter"),
     ),
     "qwen3_moe": replace(
         _LLAMA, file="qwen3_moe", prefix="Qwen3Moe", slides=_everywhere, listed=False,
@@ -474,14 +484,24 @@ BUILDS: dict[str, Build] = {
         embedding_scale="embedding_multiplier", residual_scale="residual_multiplier",
         logit_divisor="logits_scaling",
     ),
-    "qwen3_5_text": replace(
-        _LLAMA, file="qwen3_5", prefix="Qwen3_5", model="TextModel", slides=None,
-        recurrence=delta_nets,
-        absent={"num_key_value_heads": 4, "head_dim": 256, "full_attention_interval": 4,
-                "linear_num_value_heads": 32, "linear_num_key_heads": 16,
-                "linear_key_head_dim": 128, "linear_value_head_dim": 128,
-                "linear_conv_kernel_dim": 4},
-        head_norms=_HEAD_NORMS, gated_heads=True, rotary="TextRotaryEmbedding",
+    "qwen3_5_text": _QWEN35,
+    "qwen3_5_moe_text": replace(
+        _QWEN35, file="qwen3_5_moe", prefix="Qwen3_5Moe",
+        mixture=stepped("shared_expert_intermediate_size"),
+        absent={**_DELTA_SIZES, "num_key_value_heads": 2, "usual_experts": 256,
+                "num_experts_per_tok": 8, "decoder_sparse_step": 1, "moe_intermediate_size": 512,
+                "shared_expert_intermediate_size": 512},
+        routed=replace(_SHARING, router_class="Qwen3_5MoeTopKRouter"),
+        dense="moe_intermediate_size",
+    ),
+    "qwen3_next": replace(
+        _QWEN35, file="qwen3_next", prefix="Qwen3Next", model="Model", rotary="RotaryEmbedding",
+        delta_inputs=("in_proj_qkvz", "in_proj_ba"),
+        mixture=stepped("shared_expert_intermediate_size"),
+        absent={**_DELTA_SIZES, "num_key_value_heads": 2, "usual_experts": 512,
+                "num_experts_per_tok": 10, "decoder_sparse_step": 1, "moe_intermediate_size": 512,
+                "shared_expert_intermediate_size": 512},
+        routed=replace(_SHARING, router_class="Qwen3NextTopKRouter"),
     ),
     "llama4_text": replace(
         _LLAMA, file="llama4", prefix="Llama4Text", whole="Llama4", mlp="feed_forward",

@@ -78,7 +78,8 @@ def delta_nets(config: Config, n_layers: int) -> Recurrence | None:
         name: integer(config, f"linear_{key}")
         for name, key in (
             ("n_states", "num_value_heads"), ("n_keys", "num_key_heads"),
-            ("d_key", "key_head_dim"), ("d_value", "value_head_dim"), ("n_mixed", "conv_kernel_dim"),
+            ("d_key", "key_head_dim"), ("d_value", "value_head_dim"),
+            ("n_mixed", "conv_kernel_dim"),
         )
     }  # fmt: skip
     if least := next((name for name, size in sizes.items() if size < 1), ""):

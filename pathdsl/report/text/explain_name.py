@@ -75,8 +75,11 @@ def described(name: str, program: Program, resolver: Callable[[], Resolver], vie
                 [
                     ["  family", shape.family],
                     ["  layers", str(shape.n_layers)],
-                    ["  heads", f"{shape.n_heads} in each layer, of width {shape.d_head}"
-                     + shape.recurrences],
+                    [
+                        "  heads",
+                        f"{shape.n_heads} in each layer, of width {shape.d_head}"
+                        + shape.recurrences,
+                    ],
                     ["  key/value groups", groups_text(shape)],
                     ["  mlps", mlps_text(shape)],
                     ["  width", str(shape.d_model)],
