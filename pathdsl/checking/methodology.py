@@ -176,8 +176,8 @@ def _estimates(program: Program, *, effect: bool) -> str:
 def _graph_line(shape: ModelShape) -> str:
     return (
         f"{shape.family}: {shape.n_layers} layers, {shape.n_heads} heads"
-        f"{shape.recurrences}{', MLPs' if shape.has_mlp else ', no MLPs'}; what is embedded is one sender; "
-        "q, k and v of a head are inputs apart"
+        f"{shape.recurrences}{', MLPs' if shape.has_mlp else ', no MLPs'}; what is embedded is "
+        "one sender; q, k and v of a head are inputs apart"
     )
 
 

@@ -24,7 +24,7 @@ from copy import copy
 
 import numpy as np
 
-from pathdsl.graph.model.components import HEAD, RECURRENCE, Component
+from pathdsl.graph.model.components import HEAD, Component
 from pathdsl.graph.paths.automaton import Automaton, SenderClass
 from pathdsl.graph.paths.neurons import split_paths
 from pathdsl.graph.paths.pathset import PathSet, Pos
@@ -249,7 +249,7 @@ class RunBuilder:
             )
             kept, cut = query.kept, query.cut
         reads = []
-        for slot in ("k", "v") if query is not None else RECURRENCE.slots:
+        for slot in ("k", "v") if query is not None else ("v",):
             by_step: dict[int, int] = {}
             for between, distances in self._by_distance(state, v, slot):
                 stream = self._stream(between, stage, self.frozen_streams)

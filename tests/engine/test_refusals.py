@@ -144,9 +144,9 @@ def test_integers_in_the_weight_file(folder: Path) -> None:
         ({"model_type": "glm4_moe", "num_experts": 128}, ("`num_experts: 128`",)),
         ({"model_type": "deepseek_v3", "n_routed_experts": 256}, ("mixture of experts",)),
         (
-            {"model_type": "gemma3", "vision_config": {"a": 1},
-             "text_config": {"model_type": "gemma3_text"}},
-            ("`gemma3` reads images beside text", "model type `gemma3_text`"),
+            {"model_type": "llava", "vision_config": {"a": 1},
+             "text_config": {"model_type": "llama"}},
+            ("`llava` reads images beside text", "model type `llama`"),
         ),
         (
             {"model_type": "llama4", "vision_config": {"a": 1},

@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from pathdsl.engine.load.language_part import language_name
 from pathdsl.engine.load.pickles import PICKLES
 from pathdsl.engine.load.source import ModelSource, config_of, folder_of, vet_config
 from pathdsl.errors import EngineError, LanguageError
@@ -263,8 +264,12 @@ def check_file(source: ModelSource, path: Path) -> int:
     return held
 
 
-def strangers(model: Any, unused: Iterable[str], files: Iterable[Path]) -> list[str]:
+def strangers(
+    model: Any, unused: Iterable[str], files: Iterable[Path], *, part: bool = False
+) -> list[str]:
     """The tensors of weight files that a loaded model does not use, saved buffers left out; sorted.
+
+    `part`: the files hold other parts, which are left out.
 
     `unused`: those that transformers names. It leaves out whatever its own patterns find, and these
     find more than buffers, so the files are looked at again.
@@ -285,6 +290,8 @@ def strangers(model: Any, unused: Iterable[str], files: Iterable[Path]) -> list[
                 for name in weights.keys()
                 if not {name, prefix + name} & known and any(p.search(name) for p in quiet)
             )
+    if part:
+        found = {own for name in found if (own := language_name(name)) and own not in known}
     return sorted(
         name
         for name in found

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from pathdsl.engine.load.language_part import language_name
 from pathdsl.engine.load.source import ModelSource
 from pathdsl.errors import EngineError
 from pathdsl.strictjson import JsonFault, read_json
@@ -59,9 +60,17 @@ def layer_of(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def stored_weights(source: ModelSource, files: Iterable[Path]) -> dict[str, Stored]:
-    """Every weight of a model's files by its name; raises EngineError PD609 for a damaged file."""
-    return {one.name: one for path in files for one in _in_file(source, path)}
+def stored_weights(
+    source: ModelSource, files: Iterable[Path], *, part: bool = False
+) -> dict[str, Stored]:
+    """Every weight of a model's files by its name; raises EngineError PD609 for a damaged file.
+
+    `part`: of the part for text alone, by the names that they have in it.
+    """
+    found = {one.name: one for path in files for one in _in_file(source, path)}
+    if not part:
+        return found
+    return {own: one for name, one in found.items() if (own := language_name(name))}
 
 
 def _in_file(source: ModelSource, path: Path) -> list[Stored]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from pathdsl.engine.load.devices import AUTO
 from pathdsl.engine.load.header import layer_of, stored_weights
-from pathdsl.engine.load.source import ModelSource
+from pathdsl.engine.load.language_part import PART
+from pathdsl.engine.load.source import ModelSource, config_of
 from pathdsl.engine.load.weights import weight_files
 from pathdsl.errors import EngineError
 from pathdsl.plan.liveness import DEFAULT_MEMORY
@@ -54,7 +55,7 @@ def room_of(source: ModelSource, memory: int | None, device: str = "cpu") -> Roo
         files = weight_files(source)
     except EngineError:  # what is wrong is told when they are loaded; a plan needs none
         return Room(values=memory)
-    stored = stored_weights(source, files)
+    stored = stored_weights(source, files, part=PART in (config_of(source) or {}))
     size = _SIZES.get(source.dtype, 4)
     layers: dict[int, int] = {}
     for one in stored.values():

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pathdsl.engine.load.config_kinds import unusable
+from pathdsl.engine.load.language_part import language_part
 from pathdsl.engine.load.other_kinds import other_kind
 from pathdsl.engine.load.pickles import note_of_pickle
 from pathdsl.errors import Diagnostic, LanguageError, Span
@@ -236,7 +237,8 @@ def folder_of(source: ModelSource) -> Path | None:
 
 
 def config_of(source: ModelSource) -> dict[str, object] | None:
-    """The model's `config.json`; None for a hub model that is not in the local cache.
+    """The model's `config.json`, of a model that reads images that of its part for text; None for a
+    hub model that is not in the local cache.
 
     Raises LanguageError PD600, PD601 (no config), PD613, PD615 (not readable).
     """
@@ -279,7 +281,7 @@ def config_of(source: ModelSource) -> dict[str, object] | None:
         ) from error
     if not isinstance(config, dict):
         raise LanguageError(source.fault("PD615", f"`{path}` is not a JSON object"))
-    return config
+    return language_part(config)
 
 
 def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:

@@ -19,7 +19,7 @@ import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -44,6 +44,7 @@ from pathdsl.engine.load.files import (
     unreachable,
 )
 from pathdsl.engine.load.header import UnlikeFile, stored_weights
+from pathdsl.engine.load.language_part import PART, RENAMED, language_part
 from pathdsl.engine.load.source import DTYPES, ModelSource, config_of, folder_of, vet_config
 from pathdsl.engine.load.tokenizer_file import read_otherwise
 from pathdsl.engine.load.versions import version_text, version_warning
@@ -141,7 +142,8 @@ def load(
     facts = {
         "model": source.written,
         "revision": _commit(source, files),
-        "architecture": type(model).__name__,
+        "architecture": type(model).__name__
+        + (f", the text of a {config[PART]}" if PART in config else ""),
         "dtype": source.dtype,
         "attention": str(model.config._attn_implementation),
         "device": device_text(model, target),
@@ -268,25 +270,29 @@ def _read_weights(
         }
         dtype: torch.dtype = getattr(torch, source.dtype)
         # What transformers takes otherwise has no float64 on a CPU, and is an error there.
-        options = {
+        options: dict[str, Any] = {
             "attn_implementation": attention,
             **({"experts_implementation": "eager"} if mixed else {}),
         }  # fmt: skip
+        part = PART in config
+        given = _config_of_part(source, config, files) if part else None
         if streamed:
             from pathdsl.engine.load.streaming import built
 
-            given = transformers.AutoConfig.from_pretrained(place, **where, **fields)
-            weights = stored_weights(source, files)
+            if given is None:
+                given = transformers.AutoConfig.from_pretrained(place, **where, **fields)
+            weights = stored_weights(source, files, part=part)
             model, report = built(auto, given, weights, dtype, device, **options)
         else:
             read: Any = auto.from_pretrained
+            more = {"config": given, "key_mapping": dict(RENAMED)} if part else fields
             model, report = read(
-                place, **where, **fields, **options, use_safetensors=True, dtype=dtype,
+                place, **where, **more, **options, use_safetensors=True, dtype=dtype,
                 output_loading_info=True, **({"device_map": "auto"} if spread else {}),
             )  # fmt: skip
         kinds = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
         found = {kind: sorted(map(str, report.get(kind) or ())) for kind in kinds}
-        found["unexpected_keys"] = strangers(model, found["unexpected_keys"], files)
+        found["unexpected_keys"] = strangers(model, found["unexpected_keys"], files, part=part)
         if any(found.values()):
             raise _misfit(source, found)
         if spread:
@@ -331,6 +337,22 @@ def _read_weights(
         # The strict classes of configs raise errors of their own; what else transformers raises
         # while it reads a folder of somebody's is about that folder, too.
         raise _unbuilt(source, place, error) from error
+
+
+def _config_of_part(
+    source: ModelSource, config: Mapping[str, object], files: Iterable[Path]
+) -> Any:
+    """The config of a part as transformers takes it.
+
+    Whether the unembedding is the embedding is said by the whole model's config or by the part's,
+    and the files have the last word: without it the whole would miss a weight.
+    """
+    import transformers
+
+    own = {key: value for key, value in config.items() if key not in (PART, "model_type")}
+    own["tie_word_embeddings"] = "lm_head.weight" not in stored_weights(source, files, part=True)
+    own |= {name: value for name, value in _RETURNED.items() if name in own}
+    return transformers.AutoConfig.for_model(str(config["model_type"]), **own)
 
 
 def _unbuilt(source: ModelSource, place: str, error: Exception) -> LanguageError:
@@ -450,7 +472,7 @@ def fetch_config(source: ModelSource) -> dict[str, object]:
             )
     except Exception as error:
         raise unreachable(source, error) from error
-    return config.to_dict()
+    return language_part(config.to_dict())
 
 
 def load_tokenizer(source: ModelSource) -> Any | None:
