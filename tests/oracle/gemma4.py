@@ -24,6 +24,8 @@ class Gemma4:
 
     env: Environment
     model: Any
+    norms: bool = True  # whether norms have the scales that they have on `like`
+    routing: bool = False  # whether experts are those that `like` is given
 
     @classmethod
     def of(cls, model: Any) -> Gemma4:
@@ -51,7 +53,7 @@ class Gemma4:
         end = self.env.n_layers if receiver[0] == "logits" else receiver[1]
         for number, block in enumerate(self.model.model.layers):
             if ("a", number, 0) in values:
-                other = None if like is None else self._written(number, like)
+                other = self._written(number, like) if like and self.norms else None
                 total = total + _normed(
                     block.post_attention_layernorm, self._written(number, values), other
                 )
@@ -82,7 +84,7 @@ class Gemma4:
         part = getattr(attention, f"{slot}_proj")
         whole = _linear(
             attention.k_proj if part is None else part,
-            _normed(block.input_layernorm, stream, like),
+            _normed(block.input_layernorm, stream, like if self.norms else None),
         )
         size = attention.head_dim
         stored = len(whole) // size
@@ -111,14 +113,39 @@ class Gemma4:
         """What the MLP adds, after its own norm."""
         block = self.model.model.layers[node[1]]
         after = block.post_feedforward_layernorm
-        other = None if like is None else self._mlp(block, like)
-        return _normed(after, self._mlp(block, stream, like), other)
+        routed = like if self.routing else None
+        held = like if self.norms else None
+        other = None if held is None else self._mlp(block, held)
+        return _normed(after, self._mlp(block, stream, held, routed), other)
 
-    def _mlp(self, block: Any, stream: Array, like: Array | None = None) -> Array:
+    def _mlp(
+        self, block: Any, stream: Array, like: Array | None = None, routed: Array | None = None
+    ) -> Array:
         x, part = _normed(block.pre_feedforward_layernorm, stream, like), block.mlp
-        gate = _linear(part.gate_proj, x)
-        gate = 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate**3)))
-        return _linear(part.down_proj, gate * _linear(part.up_proj, x))
+        gate = _gelu(_linear(part.gate_proj, x))
+        out = _linear(part.down_proj, gate * _linear(part.up_proj, x))
+        if not self.model.config.enable_moe_block:
+            return out
+        weights = self._routing(block.router, stream, like)
+        if routed is not None:
+            weights = self._routing(block.router, routed, None)
+        x, total = _normed(block.pre_feedforward_layernorm_2, stream, like), np.zeros_like(out)
+        both, down = _array(block.experts.gate_up_proj), _array(block.experts.down_proj)
+        for number, weight in weights.items():
+            gate, up = np.split(both[number] @ x, 2)
+            total = total + weight * (down[number] @ (_gelu(gate) * up))
+        first = _normed(block.post_feedforward_layernorm_1, out)
+        return first + _normed(block.post_feedforward_layernorm_2, total)
+
+    def _routing(self, router: Any, stream: Array, like: Array | None) -> dict[int, float]:
+        """The experts of a token by number, with their weights."""
+        x = _normed(router.norm, stream, like) * _array(router.scale) / np.sqrt(len(stream))
+        scores = _linear(router.proj, x)
+        chosen = sorted(range(len(scores)), key=lambda e: -scores[e])
+        chosen = chosen[: self.model.config.top_k_experts]
+        weights = np.exp(scores[chosen] - scores.max())
+        weights = weights / weights.sum() * _array(router.per_expert_scale)[chosen]
+        return dict(zip(chosen, map(float, weights), strict=True))
 
     def neuron(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
         """Behind a norm neurons write nothing of their own."""
@@ -126,9 +153,14 @@ class Gemma4:
 
     def logits(self, stream: Array, like: Array | None = None) -> Array:
         """(d_vocab,) of the last stream."""
-        logits = _array(self.model.lm_head.weight) @ _normed(self.model.model.norm, stream, like)
+        held = like if self.norms else None
+        logits = _array(self.model.lm_head.weight) @ _normed(self.model.model.norm, stream, held)
         cap = self.model.config.final_logit_softcapping
         return logits if cap is None else cap * np.tanh(logits / cap)
+
+
+def _gelu(x: Array) -> Array:
+    return np.asarray(0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))))
 
 
 def _normed(module: Any, x: Array, like: Array | None = None) -> Array:

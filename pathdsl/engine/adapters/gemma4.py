@@ -18,7 +18,7 @@ normed by head, without a gain; with `attention_k_eq_v` full layers take them fr
 their keys. In other respects a layer is one of Gemma 3 without a scale of scores.
 
 Refused: keys and values of earlier layers (`num_kv_shared_layers`), the gate at the end of a layer
-that reads a second embedding (`hidden_size_per_layer_input`), experts.
+that reads a second embedding (`hidden_size_per_layer_input`). Experts are in `gemma4_experts.py`.
 
 Source: `transformers/models/gemma4/modeling_gemma4.py`.
 """
@@ -46,6 +46,12 @@ from transformers.models.gemma4.modeling_gemma4 import (
 
 from pathdsl.engine.adapters.base import Slot, refuse
 from pathdsl.engine.adapters.common import CausalAdapter
+from pathdsl.engine.adapters.gemma4_experts import (
+    BEFORE_EXPERTS,
+    beside,
+    expert_parts,
+    expert_weights,
+)
 from pathdsl.engine.adapters.llama import LlamaAdapter
 from pathdsl.engine.adapters.llama_parts import shape_of_model
 from pathdsl.engine.adapters.norms import Scales, apply
@@ -72,16 +78,17 @@ class ScaledNorm(nn.Module):
         self._norm, self._gain = norm, gain
 
     @property
-    def weight(self) -> Tensor:
-        """The gain of each entry, (d,)."""
-        weight: Tensor = self._norm.weight
-        return weight if self._gain == 1.0 else weight.float() * self._gain
+    def weight(self) -> Tensor | None:
+        """The gain of each entry, (d,); None for a norm without."""
+        weight: Tensor | None = getattr(self._norm, "weight", None)
+        return weight if weight is None or self._gain == 1.0 else weight.float() * self._gain
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., d) -> (..., d)."""
         wide = x.float()
         normed = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
-        return (normed * self.weight.float()).type_as(x)
+        weight = self.weight
+        return (normed if weight is None else normed * weight.float()).type_as(x)
 
 
 class Gemma4Adapter(LlamaAdapter):
@@ -95,7 +102,9 @@ class Gemma4Adapter(LlamaAdapter):
     def __init__(self, model: nn.Module) -> None:
         whole: Any = model
         shape = shape_of_model(model)
-        check_parts(model, Gemma4ForCausalLM, "Gemma 4", dict(_parts(whole)), ("act_fn",))
+        own = [name for layer in range(shape.n_layers) if shape.routes(layer)
+               for name in expert_weights(f"model.layers.{layer}")]  # fmt: skip
+        check_parts(model, Gemma4ForCausalLM, "Gemma 4", dict(_parts(whole)), ("act_fn",), own)
         body, config = whole.model, whole.config.to_dict()
         CausalAdapter.__init__(
             self, model, shape, blocks=body.layers, final=body.norm, head=whole.lm_head
@@ -126,6 +135,27 @@ class Gemma4Adapter(LlamaAdapter):
             }
             for block, here in zip(body.layers, arrives, strict=True)
         ]
+
+        self._of_experts: list[tuple[nn.Module, nn.Module] | None] = [
+            (
+                _scaled(block.router.norm, arrives=here),
+                _scaled(getattr(block, BEFORE_EXPERTS), arrives=here),
+            )
+            if shape.routes(layer)
+            else None
+            for layer, (block, here) in enumerate(zip(body.layers, arrives, strict=True))
+        ]
+
+    # ---------------------------------------------------------------- MLP
+
+    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """The MLP, with the experts beside it where there are any, (..., d) -> (..., d)."""
+        norms = self._of_experts[layer]
+        if norms is None:
+            return super().mlp(layer, resid, scales)
+        out = self._mlp_of(layer)(self._mlp_input(layer, resid, scales))
+        out = beside(self.blocks[layer], out, resid, norms, scales)
+        return self._mlp_written(layer, out, scales)
 
     # ---------------------------------------------------------------- attention
 
@@ -208,6 +238,8 @@ def _parts(model: Any) -> dict[str, type[nn.Module]]:
         parts |= {block: Gemma4TextDecoderLayer, attention: Gemma4TextAttention}
         parts |= {f"{block}.mlp": Gemma4TextMLP}
         parts |= {f"{block}.{name}": Gemma4RMSNorm for name in (*_BEFORE, *_AFTER)}
+        if config.enable_moe_block:
+            parts |= expert_parts(block)
         parts |= {f"{attention}.{slot}_norm": Gemma4RMSNorm for slot in "qkv"}
         linear = [f"{attention}.{slot}_proj" for slot in ("qko" if shares else "qkvo")]
         linear += [f"{block}.mlp.{name}_proj" for name in ("gate", "up", "down")]

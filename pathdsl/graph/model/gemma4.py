@@ -13,6 +13,7 @@ from pathdsl.graph.model.fields import (
     integer,
     rotary_positions,
 )
+from pathdsl.graph.model.mixtures import Mixture
 from pathdsl.graph.model.shape import ModelShape
 
 
@@ -51,6 +52,7 @@ def gemma4_shape(config: Mapping[str, object]) -> ModelShape:
         gated_mlp=True,
         groups=groups if len(set(groups)) > 1 else (),
         rescaled=True,
+        mixture=_mixture(config, n_layers),
     )
 
 
@@ -59,12 +61,27 @@ _GEMMA4: Mapping[str, object] = {  # what an absent field means
     "hidden_size_per_layer_input": 256, "global_head_dim": 512,
 }  # fmt: skip
 _GEMMA4_NOT = {
-    "enable_moe_block": "its layers have experts beside their MLPs",
     "num_kv_shared_layers": "its last layers read keys and values of earlier ones, so that a "
     "head's keys and values have other senders than its query",
     "hidden_size_per_layer_input": "a gate at the end of each layer reads the stream and a second "
     "embedding, and no node stands for it",
 }
+
+
+def _mixture(config: Mapping[str, object], n_layers: int) -> Mixture | None:
+    """Experts beside the MLP of every layer, which every token uses."""
+    if not config.get("enable_moe_block"):
+        return None
+    found = Mixture(
+        layers=(True,) * n_layers,
+        n_experts=integer(config, "num_experts"),
+        top=integer(config, "top_k_experts"),
+        width=integer(config, "moe_intermediate_size"),
+        shared=integer(config, "intermediate_size"),
+    )
+    if not 1 <= found.top <= found.n_experts:
+        raise ValueError(f"a token uses {found.top} of {found.n_experts} experts")
+    return found
 
 
 def _gemma4_kinds(config: Mapping[str, object], n_layers: int) -> list[str]:
