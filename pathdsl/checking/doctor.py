@@ -29,7 +29,7 @@ from pathdsl.engine.rounding import rounding_of
 from pathdsl.engine.run.runner import rows_per_batch
 from pathdsl.engine.self_check import PROOF_ROWS, prove, prove_null_pair
 from pathdsl.errors import Diagnostic, EngineError, ExitCode, PathdslError
-from pathdsl.graph.model.components import Layout
+from pathdsl.graph.model.components import HEAD, RECURRENCE, Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import ANY_EDGE, FULL, Nodes, PathSet, cat, complete, minus
 from pathdsl.plan.liveness import DEFAULT_MEMORY, row_bytes, schedule
@@ -60,12 +60,14 @@ class Graph:
     @classmethod
     def of(cls, shape: ModelShape) -> Graph:
         """The counts of one shape; paths are counted layer by layer, never enumerated."""
-        below = 1  # paths from `input` to any component below a layer
+        below = [1]  # paths from `input` to any component below each layer
         for layer in range(shape.n_layers):
-            heads = (1 if shape.recurs(layer) else 3 * shape.n_heads) * below
-            mlp = below + (0 if shape.parallel else heads) if shape.has_mlp else 0
-            below += heads + mlp
-        return cls(senders=shape.n_senders, edges=Layout(shape).n_edges(), paths=below)
+            here = below[layer]
+            slots = RECURRENCE.slots if shape.recurs(layer) else HEAD.slots
+            heads = shape.heads_in(layer) * sum(below[shape.entry(layer, slot)] for slot in slots)
+            mlp = here + (0 if shape.parallel else heads) if shape.has_mlp else 0
+            below.append(here + heads + mlp)
+        return cls(senders=shape.n_senders, edges=Layout(shape).n_edges(), paths=below[-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

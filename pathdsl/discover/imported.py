@@ -119,8 +119,8 @@ def layout_for(circuit: Circuit, shape: ModelShape) -> Layout:
 
 def _is_edge(edge: Edge, layout: Layout) -> bool:
     sender, receiver = layout.named[edge.sender], layout.named[edge.receiver]
-    slots = layout.slots_of(receiver)
-    return bool(layout.senders_of[receiver] >> sender & 1) and (edge.slot or None) in slots
+    read = layout.senders_into(receiver, edge.slot) >> sender & 1
+    return bool(read) and (edge.slot or None) in layout.slots_of(receiver)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -419,6 +419,8 @@ def _all_among(nodes: Collection[str], layout: Layout) -> frozenset[Edge]:
         for sender in bits(layout.senders_of[receiver]):
             if sender in here:
                 for slot in layout.slots_of(receiver):
+                    if not layout.senders_into(receiver, slot) >> sender & 1:
+                        continue
                     u, v = layout.components[sender], layout.components[receiver]
                     found.add(Edge(str(u), str(v), slot or ""))
     return frozenset(found)

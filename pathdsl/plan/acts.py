@@ -308,11 +308,11 @@ class Acts:
             heads: list[Place] = [
                 Place(HEAD.name, layer, head) for head in range(shape.heads_in(layer))
             ]
-            stage = at_stage(2 * layer)
+            stage, keys = at_stage(2 * layer), at_stage(2 * shape.entry(layer, "k"))
             for place in heads:
-                reach = masks.either(self.reach[stage], masks.seen_from(self.reach[stage], seen))
+                reach = masks.either(self.reach[stage], masks.seen_from(self.reach[keys], seen))
                 carried = masks.either(
-                    self.carried[stage], masks.seen_from(self.carried[stage], seen)
+                    self.carried[stage], masks.seen_from(self.carried[keys], seen)
                 )
                 for act in self.inside.get((layer, place[2]), ()):
                     here = act.mask

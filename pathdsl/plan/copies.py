@@ -249,6 +249,7 @@ class RunBuilder:
             )
             kept, cut = query.kept, query.cut
         reads = []
+        stage = 2 * self.layout.shape.entry(layer, "k")
         for slot in ("k", "v") if query is not None else ("v",):
             by_step: dict[int, int] = {}
             for between, distances in self._by_distance(state, v, slot):
@@ -263,7 +264,9 @@ class RunBuilder:
             reads.append(tuple(sorted((seen, step) for step, seen in by_step.items())))
         if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
             return self._blend(kept, cut, None, v, state)
-        frozen = self.frozen_to(["scale_attention"], layer)
+        frozen: Frozen = self.table.frozen
+        if frozen and self.sides is not None:
+            frozen = self.sides[False].frozen_head(layer)
         if query is None:
             recurrent = RecurrentCopy(layer=layer, values=reads[0], frozen=frozen)
             return self._blend(kept, cut, recurrent, v, state)

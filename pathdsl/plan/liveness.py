@@ -215,12 +215,13 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     attentive = sum(not s.recurs(layer) for layer in range(s.n_layers))
     per_token = attentive * projections + (sum(mlps) if s.has_mlp else 0)
     per_token += (s.n_layers - attentive) * recurrent
+    per_token -= sum(map(s.shares, range(s.n_layers))) * 2 * d * dh * s.n_groups
     trunk = n_tokens * per_token + attentive * 2 * heads * dh * pairs_plain
     plain = trunk + n_tokens * d * s.n_logits
     by_slot: dict[float, int] = {}
     by_layer = [0] * s.n_layers
     order = schedule(plan)
-    projected: set[tuple[int, int, str]] = set()  # a residual step is read by one layer's heads
+    projected: set[tuple[int, int, int, str]] = set()
     for number in plan.alive:
         here = tokens[plan.need[number]]
         macs = 0
@@ -250,8 +251,8 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                 ]:
                     whose = head if reads_by == "q" else head * s.n_groups // heads
                     for step, _ in parts_of(plan.steps, read):
-                        if (step, whose, reads_by) not in projected:
-                            projected.add((step, whose, reads_by))
+                        if (layer, step, whose, reads_by) not in projected:
+                            projected.add((layer, step, whose, reads_by))
                             each = asks if reads_by == "q" else 1
                             macs += tokens[plan.need[step]] * d * dh * each
             case RecurrentCopy(layer=layer, values=values):

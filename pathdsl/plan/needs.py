@@ -33,6 +33,7 @@ from pathdsl.plan.steps import (
     Step,
     ValueCopy,
     frozen_kinds,
+    keys_frozen,
     parts_of,
 )
 
@@ -237,9 +238,12 @@ def scale_masks(
             ):  # fmt: skip
                 pass  # with norms of its own
             case HeadCopy(layer=layer, query=query, keys=keys, values=values, frozen=to):
-                for read in (query, *(number for _, number in (*keys, *values))):
+                for part, _ in parts_of(steps, query):
+                    want("scale_attention", layer, need[part], to)
+                entry = shape.entry(layer, "k")
+                for _, read in (*keys, *values):
                     for part, _ in parts_of(steps, read):
-                        want("scale_attention", layer, need[part], to)
+                        want("scale_attention", entry, need[part], keys_frozen(to))
             case RecurrentCopy(layer=layer, values=values, frozen=to):
                 for _, read in values:
                     for part, _ in parts_of(steps, read):

@@ -383,16 +383,34 @@ class Side:
 
     def pattern_copy(self, layer: int, head: int) -> int:
         """The copy that is this run's head itself, at every position."""
-        stream = self._joined(self.stream(2 * layer), 2 * layer)
-        reads = ((self.table.all_distances[layer], stream),)
-        copy = self.sides.head_copy(self.acts, layer, head, stream, reads, reads, False)
-        return self.table.add(copy)
+        return self.table.add(self._head(layer, head))
+
+    def _head(self, layer: int, head: int) -> Step:
+        """A head on this run's streams."""
+        stages = (2 * self.layout.shape.entry(layer, slot) for slot in ("q", "k"))
+        query, keys = (self._joined(self.stream(stage), stage) for stage in stages)
+        reads = ((self.table.all_distances[layer], keys),)
+        if self.layout.shape.recurs(layer):
+            return RecurrentCopy(layer=layer, values=reads)
+        return self.sides.head_copy(self.acts, layer, head, query, reads, reads, False)
 
     def frozen(self, kinds: Iterable[str], layer: int) -> Frozen:
         """What norms of a layer are frozen to where this run has the scales."""
         found = self.frozen_to(kinds, layer)
         plain = all(source < 0 for _, blend in found.blends for source, _ in blend)
         return True if plain else found
+
+    def frozen_head(self, layer: int) -> Frozen:
+        """What the norms that a head's inputs are made with are frozen to."""
+        own = self.frozen(["scale_attention"], layer)
+        entry = self.layout.shape.entry(layer, "k")
+        if entry == layer:
+            return own
+        keys = self.frozen(["scale_attention"], entry)
+        if own is True and keys is True:
+            return True
+        here, there = (self.frozen_to(["scale_attention"], at) for at in (layer, entry))
+        return FrozenTo(blends=here.blends, keys=there.blend("scale_attention"))
 
     def frozen_to(self, kinds: Iterable[str], layer: int) -> FrozenTo:
         """The same, kind by kind."""
@@ -489,14 +507,9 @@ class Side:
     def _copy(self, v: int) -> Step:
         component = self.layout.components[v]
         layer, stage = component.layer, self._stage(component)
-        stream = self._joined(self.stream(stage), stage)
         if component.kind is HEAD:
-            reads = ((self.table.all_distances[layer], stream),)
-            if self.layout.shape.recurs(layer):
-                return RecurrentCopy(layer=layer, values=reads)
-            return self.sides.head_copy(
-                self.acts, layer, component.head, stream, reads, reads, False
-            )
+            return self._head(layer, component.head)
+        stream = self._joined(self.stream(stage), stage)
         part = HiddenCopy if layer in self.layout.neurons else MlpCopy
         return part(layer=layer, resid=stream)
 

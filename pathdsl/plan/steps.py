@@ -91,10 +91,12 @@ class FrozenTo:
     """What is frozen, and where it is from: by kind of `SCALES` a blend.
 
     Its sources are the plain reference run and `ScaleCopy` steps, which stand for that run under an
-    intervention. Norms of kinds that are not there have their own scales.
+    intervention. Norms of kinds that are not there have their own scales. `keys`: that of the norm
+    before attention of the layer whose keys a head reads, where that is another than its own.
     """
 
     blends: tuple[tuple[str, Blend], ...]
+    keys: Blend = ()
 
     def blend(self, kind: str) -> Blend:
         """That of one kind."""
@@ -127,10 +129,17 @@ def frozen_kinds(frozen: Frozen, kinds: Sequence[str]) -> Sequence[str]:
     return kinds if frozen else ()
 
 
+def keys_frozen(frozen: Frozen) -> Frozen:
+    """To what the norm is frozen that a head's keys and values are made with."""
+    if isinstance(frozen, FrozenTo) and frozen.keys:
+        return FrozenTo(blends=(("scale_attention", frozen.keys),))
+    return frozen
+
+
 def scales_in(frozen: Frozen) -> Iterator[int]:
     """The `ScaleCopy` steps that frozen norms read, by number."""
     if isinstance(frozen, FrozenTo):
-        yield from copies_in(*(blend for _, blend in frozen.blends))
+        yield from copies_in(*(blend for _, blend in frozen.blends), frozen.keys)
 
 
 class StepFacts:
@@ -279,6 +288,8 @@ class HeadsWrite(StepFacts):
 class HeadCopy(StepFacts):
     """A head on residual steps of its own; keys and values by distance set where they differ.
 
+    Its query reads a stream at the entry of its layer, keys and values at that of
+    `ModelShape.entry`.
     `frozen`: the norm of what it reads has the reference run's scale, token by token.
     """
 

@@ -190,6 +190,9 @@ class CopyTable:
 
 def pattern_copy(table: CopyTable, layer: int, head: int, source: int) -> int:
     """The copy that is the head of a plain run itself, for reading its attention pattern."""
-    stage = table.add(PlainResid(stage=2 * layer, source=source))
-    reads = ((table.all_distances[layer], stage),)
-    return table.add(HeadCopy(layer=layer, head=head, query=stage, keys=reads, values=reads))
+    query, keys = (
+        table.add(PlainResid(stage=2 * table.layout.shape.entry(layer, slot), source=source))
+        for slot in ("q", "k")
+    )
+    reads = ((table.all_distances[layer], keys),)
+    return table.add(HeadCopy(layer=layer, head=head, query=query, keys=reads, values=reads))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import floor, isfinite, log10
 
+from pathdsl.graph.model.fields import layers_said
 from pathdsl.graph.model.shape import ModelShape
 
 __all__ = [
@@ -165,6 +166,17 @@ def replaced_text(replaced: Mapping[str, str]) -> str:
 
 def groups_text(shape: ModelShape) -> str:
     """The key/value groups of a layer, `2, each read by 2 heads: kv0 is h[0..1]`."""
+    if not shape.keys_from:
+        return _groups(shape)
+    given = [layer for layer in range(shape.n_layers) if shape.shares(layer)]
+    sources = sorted({shape.entry(layer, "k") for layer in given})
+    return (
+        f"{_groups(shape)}; layers {layers_said(given)} are given those of "
+        f"{', '.join(map(str, sources))}"
+    )
+
+
+def _groups(shape: ModelShape) -> str:
     if shape.n_groups == shape.n_heads:
         return f"{shape.n_groups:,}, one for each head"
     if shape.groups:
@@ -179,7 +191,9 @@ def mlps_text(shape: ModelShape) -> str:
         return "none"
     mixture = shape.mixture
     if mixture is None:
-        return f"of width {shape.d_mlp:,}"
+        least = min(map(shape.used_units, range(shape.n_layers)), default=shape.d_mlp)
+        range_said = f"{least:,} to " if least < shape.d_mlp else ""
+        return f"of width {range_said}{shape.d_mlp:,}"
     layers = [layer for layer, own in enumerate(mixture.layers) if own]
     text = (
         f"mixtures of {many(mixture.n_experts, 'expert')} of width {mixture.width:,}, "

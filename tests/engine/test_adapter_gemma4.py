@@ -239,7 +239,6 @@ def test_the_config_on_disk_says_what_the_model_says(tmp_path: Path) -> None:
     ("changes", "said"),
     [
         ({"hidden_size_per_layer_input": 4}, "second embedding"),
-        ({"hidden_size_per_layer_input": None, "num_kv_shared_layers": 1}, "num_kv_shared_layers"),
         ({"use_bidirectional_attention": "all"}, "later positions"),
         ({"layer_types": ["chunked_attention"] * 3}, "chunked_attention"),
         ({"per_layer_config": {"1": {"skip": ["mlp"]}}}, "`skip`"),

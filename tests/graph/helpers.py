@@ -91,10 +91,18 @@ def all_paths(layout: Layout) -> Iterator[Path]:
             return
         for slot in layout.slots_of(v):
             for u in bits(layout.senders_of[v]):
+                if slot in ("k", "v") and layout.layer_of[u] >= reads_at(v, slot, layout):
+                    continue
                 for path in upto(u):
                     yield (*path, (v, slot))
 
     return upto(layout.logits)
+
+
+def reads_at(v: int, slot: str | None, layout: Layout) -> int:
+    """The layer at whose entry an input of a head reads; of other components their own."""
+    given = slot in ("k", "v") and layout.shape.keys_from
+    return given[layout.layer_of[v]] if given else layout.layer_of[v]
 
 
 def contains(paths: PathSet, path: Path, layout: Layout) -> bool:
@@ -128,7 +136,7 @@ def _ends(regex: Regex, start: int, path: Path, layout: Layout) -> set[int]:
             (u, _), (v, slot) = path[start // 2], path[start // 2 + 1]
             if labels is not None and slot not in [label for label, _ in labels]:
                 return set()
-            crosses = mark is None or layout.layer_of[u] < mark <= layout.layer_of[v]
+            crosses = mark is None or layout.layer_of[u] < mark <= reads_at(v, slot, layout)
             return {start + 1} if crosses else set()
         case Cat(parts=parts):
             found = {start}

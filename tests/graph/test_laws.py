@@ -12,7 +12,10 @@ from pathdsl.errors import LanguageError
 from pathdsl.graph.paths.pathset import FULL, NONE, Combined, PathSet, intersection, minus, union
 from tests.graph.helpers import all_paths, contains, expression, resolver, shape
 
-SMALL = [shape(2, 2), shape(2, 2, parallel=True), shape(3, 1, has_mlp=False)]
+SMALL = [
+    shape(2, 2), shape(2, 2, parallel=True), shape(3, 1, has_mlp=False),
+    shape(3, 1, keys_from=(0, 1, 0)),
+]  # fmt: skip
 NODES = ["input", "attn", "any", "a0.h0", "a1", "a[0..1].h0", "{a0.h0, a1.h0}"]
 NAMES = ["attn", "any", "a0.h0", "a1", "{a0.h0, a1.h0}"]
 ARROWS = ["->", "~>", "-[q]->", "-[k,v]->", "~[v]~>", "-> r1 ->"]

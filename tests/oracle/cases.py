@@ -97,26 +97,36 @@ def membership(case: Case, row: int, path: str = "") -> Callable[[Path], bool]:
 Rows = tuple[tuple[int, tuple[tuple[str, tuple[int, ...]], ...]], ...]
 
 
-def _graph_of(case: Case) -> tuple[str, int, int, Rows]:
-    """What decides the paths of a case: its text, its layers and heads, its rows."""
+def _graph_of(case: Case) -> tuple[str, int, int, Rows, tuple[int, ...]]:
+    """What decides the paths of a case: its text, its layers and heads, its rows, whose keys."""
     rows = tuple((len(row.reference), tuple(row.positions.items())) for row in case.rows)
-    return case.text, case.config["n_layer"], case.config["n_head"], rows
+    keys_from = case.config.get("keys_from", ())
+    return case.text, case.config["n_layer"], case.config["n_head"], rows, keys_from
 
 
-def _environment(text: str, n_layers: int, n_heads: int, rows: Rows) -> Environment:
+def _environment(
+    text: str, n_layers: int, n_heads: int, rows: Rows, keys_from: tuple[int, ...]
+) -> Environment:
     return Environment.of(
         parse_text(text),
         n_layers=n_layers,
         n_heads=n_heads,
         rows=tuple(Row(length=length, positions=dict(places)) for length, places in rows),
+        keys_from=keys_from,
     )
 
 
 @lru_cache(128)
 def _membership(
-    name: str, row: int, text: str, n_layers: int, n_heads: int, rows: Rows
+    name: str,
+    row: int,
+    text: str,
+    n_layers: int,
+    n_heads: int,
+    rows: Rows,
+    keys_from: tuple[int, ...],
 ) -> Callable[[Path], bool]:
-    env = _environment(text, n_layers, n_heads, rows)
+    env = _environment(text, n_layers, n_heads, rows, keys_from)
     return cache(lambda path: matches(env.paths[name], env, path, row))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .graph import INPUT, Environment, PlaceNode
+from .graph import INPUT, Environment, PlaceNode, place_of_reading
 from .tree import Array, _array
 
 
@@ -33,7 +33,7 @@ class Gemma4:
         config = model.config
         env = Environment(
             n_layers=config.num_hidden_layers, n_heads=config.num_attention_heads, rows=(),
-            n_kv_heads=1,
+            n_kv_heads=1, keys_from=keys_from(config),
         )  # fmt: skip
         return cls(env=env, model=model)
 
@@ -79,7 +79,9 @@ class Gemma4:
         self, node: PlaceNode, slot: str, stream: Array, at: int, like: Array | None = None
     ) -> Array:
         """A head's query, key or value (d_head,)."""
-        block, config = self.model.model.layers[node[1]], self.model.config
+        config = self.model.config
+        number = place_of_reading(node, slot, self.env)[1]
+        block = self.model.model.layers[number]
         attention = block.self_attn
         part = getattr(attention, f"{slot}_proj")
         whole = _linear(
@@ -93,7 +95,7 @@ class Gemma4:
         own = _normed(norm, whole[which * size : (which + 1) * size])
         if slot == "v":
             return own
-        rope = config.rope_parameters[config.layer_types[node[1]]]
+        rope = config.rope_parameters[config.layer_types[number]]
         half, turned = size // 2, own.copy()
         share = rope.get("partial_rotary_factor", 1.0)
         for i in range(int(share * size // 2) if rope["rope_type"] == "proportional" else half):
@@ -161,6 +163,17 @@ class Gemma4:
 
 def _gelu(x: Array) -> Array:
     return np.asarray(0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))))
+
+
+def keys_from(config: Any) -> tuple[int, ...]:
+    """The last layers read the keys of the nearest one of their kind before all of them."""
+    kinds, own = config.layer_types, config.num_hidden_layers - config.num_kv_shared_layers
+    if own == len(kinds):
+        return ()
+    return tuple(
+        layer if layer < own else max(i for i in range(own) if kinds[i] == kind)
+        for layer, kind in enumerate(kinds)
+    )
 
 
 def _normed(module: Any, x: Array, like: Array | None = None) -> Array:

@@ -54,7 +54,8 @@ class Environment:
     `bindings` holds loop variables: each is bound to a node reference. `parallel`: an MLP does not
     read the heads of its own layer. `recurrent`: the layers whose one head is a recurrence, which
     reads all tokens up to its own through `v`. `n_kv_heads` 0: every head has keys and values of
-    its own. `neurons`: the (layer, neuron) that stand apart.
+    its own. `neurons`: the (layer, neuron) that stand apart. `keys_from`: for each layer the one
+    whose keys and values its heads read, where some read others than their own.
     """
 
     n_layers: int
@@ -65,6 +66,7 @@ class Environment:
     n_kv_heads: int = 0
     recurrent: frozenset[int] = frozenset()
     neurons: frozenset[tuple[int, int]] = frozenset()
+    keys_from: tuple[int, ...] = ()
     groups: Mapping[str, ast.GroupDecl] = field(default_factory=dict)
     paths: Mapping[str, ast.PathExpr] = field(default_factory=dict)
     bindings: Mapping[str, ast.NodeRef] = field(default_factory=dict)
@@ -78,6 +80,7 @@ class Environment:
         n_heads: int,
         rows: tuple[Row, ...],
         has_mlp: bool = True,
+        keys_from: tuple[int, ...] = (),
     ) -> Environment:
         """The environment of a parsed file, for a model of that size on these rows."""
         groups = {s.name.name: s for s in file.statements if isinstance(s, ast.GroupDecl)}
@@ -88,6 +91,7 @@ class Environment:
             rows=rows,
             has_mlp=has_mlp,
             neurons=neurons_of(file),
+            keys_from=keys_from,
             groups=groups,
             paths=paths,
         )
@@ -129,6 +133,14 @@ def senders(node: PlaceNode, env: Environment) -> list[PlaceNode]:
     return found
 
 
+def place_of_reading(node: PlaceNode, slot: str | None, env: Environment) -> PlaceNode:
+    """A node that reads the stream where this input of `node` does: the node itself, or a head of
+    the layer whose keys and values it is given."""
+    if env.keys_from and node[0] == "a" and slot in ("k", "v"):
+        return ("a", env.keys_from[node[1]], node[2])
+    return node
+
+
 def reads(node: PlaceNode, position: int) -> list[tuple[str | None, int]]:
     """The (slot, position) pairs at which `node`, standing at `position`, reads the stream."""
     if node[0] != "a":
@@ -145,7 +157,7 @@ def all_paths(env: Environment, read_position: int) -> Iterator[Path]:
         if first.node == INPUT:
             yield suffix
         for slot, position in reads(first.node, first.position):
-            for sender in senders(first.node, env):
+            for sender in senders(place_of_reading(first.node, slot, env), env):
                 yield from back((Step(sender, position, slot), *suffix))
 
     return back((Step(LOGITS, read_position),))
@@ -172,6 +184,7 @@ def items_of(path: Path, env: Environment) -> Path:
     for step, after in zip(path, (*path[1:], None), strict=True):
         items.append(step)
         if after is not None:
-            crossed = range(layer_of(step.node, env) + 1, layer_of(after.node, env) + 1)
+            reader = place_of_reading(after.node, step.into, env)
+            crossed = range(layer_of(step.node, env) + 1, layer_of(reader, env) + 1)
             items += [Step(("r", layer), step.position, step.into) for layer in crossed]
     return tuple(items)

@@ -14,7 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from .graph import INPUT, LOGITS, Environment, Path, PlaceNode, Step, heads_of, layer_of, senders
+from .graph import (
+    INPUT,
+    LOGITS,
+    Environment,
+    Path,
+    PlaceNode,
+    Step,
+    heads_of,
+    layer_of,
+    place_of_reading,
+    senders,
+)
 from .tree import Array, Constants, attended, forward_of, mlp_part, recurs
 
 Values = Mapping[PlaceNode, Array]
@@ -161,7 +172,7 @@ def run_under(
 
     def sent(receiver: PlaceNode, slot: str | None, at: int, suffix: Path) -> Any:
         values, flags = {}, {}
-        for sender in senders(receiver, env):
+        for sender in senders(place_of_reading(receiver, slot, env), env):
             values[sender], *paths = value((Step(sender, at, slot), *suffix))
             flags[sender] = paths
         return values, flags
@@ -221,14 +232,16 @@ def run_under(
             for slot, places in (("q", [at]), ("k", seen), ("v", seen)):
                 for place in places:
                     got = all_sent[slot, place] = sent(node, slot, place, suffix)
-                    was_kept, was_cut = stream_of(node, place, *got)[1:]
+                    reader = place_of_reading(node, slot, env)
+                    was_kept, was_cut = stream_of(reader, place, *got)[1:]
                     some_kept, some_cut = some_kept or was_kept, some_cut or was_cut
             every = every_of(all_sent.values())
             for slot in "qkv":
                 found = []
                 for (of, place), got in all_sent.items():
                     if of == slot:
-                        read_here, other = read_by(node, place, got, some_kept and some_cut)
+                        reader = place_of_reading(node, slot, env)
+                        read_here, other = read_by(reader, place, got, some_kept and some_cut)
                         found.append(parts.project(node, slot, read_here, place, other))
                 projected[slot] = np.stack(found)
             output = _attended(parts, node, at, seen, projected, doings)[0]
@@ -316,6 +329,12 @@ def plain_under(
             + moved
         )
 
+    entering: dict[int, Array] = {}
+
+    def stream_at(node: PlaceNode, slot: str) -> Array:
+        """What one input of a head reads, as it was at the entry of the layer that makes it."""
+        return entering[place_of_reading(node, slot, env)[1]]
+
     def mark(layer: int) -> None:
         nonlocal moved
         plain = stream(LOGITS if layer == env.n_layers else ("a", layer, 0))
@@ -326,19 +345,21 @@ def plain_under(
     found[INPUT] = acted(INPUT, embedded)
     for layer in range(env.n_layers):
         mark(layer)
+        entering[layer] = stream(("a", layer, 0))
         for node in heads_of(layer, env):
-            read, head = stream(node), int(node[2])  # type: ignore[misc]
+            head = int(node[2])  # type: ignore[misc]
+            read = [stream_at(node, slot) for slot in "qkv"]
             if recurs(parts, node):
                 own: list[None] = [None] * length
-                whole = [parts.recur(node, [*read[: at + 1]], own[: at + 1]) for at in places]
+                whole = [parts.recur(node, [*read[2][: at + 1]], own[: at + 1]) for at in places]
                 found[node] = acted(node, np.stack(whole))
                 continue
             z, weights = [], np.zeros((length, length))
             for at in places:
                 seen = list(parts.keys(node, at))
                 projected = {
-                    slot: np.stack([parts.project(node, slot, read[p], p) for p in which])
-                    for slot, which in (("q", [at]), ("k", seen), ("v", seen))
+                    slot: np.stack([parts.project(node, slot, one[p], p) for p in which])
+                    for slot, which, one in zip("qkv", ([at], seen, seen), read, strict=True)
                 }
                 out, row = _attended(parts, node, at, seen, projected, doings)
                 weights[at, seen] = row

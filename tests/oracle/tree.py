@@ -25,7 +25,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .graph import INPUT, LOGITS, Environment, Path, PlaceNode, Step, heads_of, senders
+from .graph import (
+    INPUT,
+    LOGITS,
+    Environment,
+    Path,
+    PlaceNode,
+    Step,
+    heads_of,
+    place_of_reading,
+    senders,
+)
 
 Array = NDArray[np.float64]
 Constants = Mapping[PlaceNode, Array]
@@ -333,7 +343,7 @@ def run(
     ) -> tuple[Mapping[PlaceNode, Array], bool, bool]:
         """What `receiver` (the first step of `suffix`) is sent at position `at` through `slot`."""
         values, some_kept, some_cut = {}, False, False
-        for sender in senders(receiver, env):
+        for sender in senders(place_of_reading(receiver, slot, env), env):
             values[sender], kept_here, cut_here = value((Step(sender, at, slot), *suffix))
             some_kept, some_cut = some_kept or kept_here, some_cut or cut_here
         return values, some_kept, some_cut
@@ -376,7 +386,8 @@ def run(
             for slot, places in read_at.items():
                 found = []
                 for (values, _, _), at in zip(by_slot[slot], places, strict=True):
-                    read, other = stream(node, values, at, some_kept and some_cut)
+                    reader = place_of_reading(node, slot, env)
+                    read, other = stream(reader, values, at, some_kept and some_cut)
                     found.append(parts.project(node, slot, read, at, other))
                 projected[slot] = np.stack(found)
             output = attended(parts, node, projected["q"][0], projected["k"], projected["v"], seen)
@@ -421,15 +432,15 @@ def plain_values(
 
     for layer in range(parts.env.n_layers):
         for node in heads_of(layer, env):
-            read = streams(node)
             if recurs(parts, node):
-                own: list[None] = [None] * len(ids)
-                values[node] = np.stack([parts.recur(node, read[: at + 1], own[: at + 1])
+                before, own = streams(node), [None] * len(ids)
+                values[node] = np.stack([parts.recur(node, before[: at + 1], own[: at + 1])
                                          for at in places])  # fmt: skip
                 continue
             q, k, v = (
-                np.stack([parts.project(node, slot, read[at], at) for at in places])
+                np.stack([parts.project(node, slot, one, at) for at, one in enumerate(read)])
                 for slot in "qkv"
+                for read in [streams(place_of_reading(node, slot, env))]
             )
             seen = [list(parts.keys(node, at)) for at in places]
             values[node] = np.stack([attended(parts, node, q[at], k[s], v[s], s) for at, s in

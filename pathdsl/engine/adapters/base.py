@@ -376,6 +376,9 @@ def layers(
     places = torch.arange(pos, device=adapter.device).expand(rows, pos)
     valid = None if lengths is None else places < lengths.to(adapter.device).unsqueeze(-1)
     last = shape.n_layers if n_layers is None else min(n_layers, shape.n_layers)
+    if shape.start(first) < first:
+        raise ValueError(f"from layer {first} on heads read keys of layer {shape.start(first)}")
+    lent: dict[int, tuple[Tensor, Tensor]] = {}
     for layer in range(first, last):
         noted = Noted() if note_scales else None
         normed = adapter.attention_input(layer, resid, noted)
@@ -383,10 +386,15 @@ def layers(
         if shape.recurs(layer):
             z = adapter.recurrent(layer, adapter.recurrent_input(layer, normed)).unsqueeze(-2)
         else:
-            q, k, v = inputs = tuple(
+            slots = SLOTS[:1] if shape.shares(layer) else SLOTS
+            q, *stored = (
                 adapter.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
-                for slot in SLOTS
+                for slot in slots
             )  # each (n_heads, rows, pos, d_head)
+            k, v = stored or lent[shape.entry(layer, "k")]
+            if layer in shape.keys_from[layer + 1 :]:
+                lent[layer] = k, v
+            inputs = (q, k, v)
             z = adapter.attend(layer, q, k, v, places, valid)[0].permute(1, 2, 0, 3)
         written = adapter.attention_write(layer, z, noted)
         middle = adapter.behind_attention(layer, resid + written)

@@ -15,10 +15,13 @@ another gain (`ScaledNorm`), neither an approximation.
 Heads of full layers may be wider than those of layers with a window. All values of heads are as
 wide as the widest, filled up with zeros, which no score, no value and no write can tell. Values are
 normed by head, without a gain; with `attention_k_eq_v` full layers take them from the projection of
-their keys. In other respects a layer is one of Gemma 3 without a scale of scores.
+their keys. The last `num_kv_shared_layers` layers have queries only: their keys and values are
+those of the last layer before them of the same kind (`ModelShape.keys_from`), made of the stream
+that enters that layer, with its norms and weights. In other respects a layer is one of Gemma 3
+without a scale of scores.
 
-Refused: keys and values of earlier layers (`num_kv_shared_layers`), the gate at the end of a layer
-that reads a second embedding (`hidden_size_per_layer_input`). Experts are in `gemma4_experts.py`.
+Refused: the gate at the end of a layer that reads a second embedding
+(`hidden_size_per_layer_input`). Experts are in `gemma4_experts.py`.
 
 Source: `transformers/models/gemma4/modeling_gemma4.py`.
 """
@@ -58,6 +61,7 @@ from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.engine.adapters.parts import check_parts
 from pathdsl.engine.adapters.turning import Rotation
 from pathdsl.graph.model.builds import BUILDS
+from pathdsl.graph.model.shape import ModelShape
 
 __all__ = ["Gemma4Adapter", "ScaledNorm"]
 
@@ -104,7 +108,7 @@ class Gemma4Adapter(LlamaAdapter):
         shape = shape_of_model(model)
         own = [name for layer in range(shape.n_layers) if shape.routes(layer)
                for name in expert_weights(f"model.layers.{layer}")]  # fmt: skip
-        check_parts(model, Gemma4ForCausalLM, "Gemma 4", dict(_parts(whole)), ("act_fn",), own)
+        check_parts(model, Gemma4ForCausalLM, "Gemma 4", _parts(whole, shape), ("act_fn",), own)
         body, config = whole.model, whole.config.to_dict()
         CausalAdapter.__init__(
             self, model, shape, blocks=body.layers, final=body.norm, head=whole.lm_head
@@ -171,6 +175,8 @@ class Gemma4Adapter(LlamaAdapter):
         """q, k or v of query heads, (..., d) -> (..., n_heads_selected, d_head), normed, rotated,
         and filled up with zeros."""
         shape, attention, width = self.shape, self.blocks[layer].self_attn, self._widths[layer]
+        if slot != "q" and shape.shares(layer):
+            raise ValueError(f"keys and values of layer {layer} are made by another layer")
         part = getattr(attention, f"{slot}_proj")
         part = attention.k_proj if part is None else part
         n_stored = part.out_features // width
@@ -209,7 +215,19 @@ class Gemma4Adapter(LlamaAdapter):
         by_head = by_head if heads is None else by_head[:, self._index(heads)]
         return functional.pad(by_head, (0, self.shape.d_head - width))
 
-    # ---------------------------------------------------------------- norms
+    # ---------------------------------------------------------------- norms, the whole model
+
+    def plain_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits (rows, pos, d_vocab) of the unmodified model."""
+        if not self.shape.keys_from or self.model.config.hidden_size_per_layer_input:
+            return super().plain_forward(ids, lengths)
+        # Asked for a number of logits, `transformers` (5.23) cuts a second embedding here.
+        ids, every = ids.to(self._device), torch.arange(ids.shape[-1], device=self._device)
+        real = torch.ones_like(ids)
+        logits: Tensor = self.model(
+            input_ids=ids, attention_mask=real, use_cache=False, logits_to_keep=every
+        ).logits
+        return logits
 
     def _normed(self, layer: int, name: str, x: Tensor, scales: Scales | None, kind: str) -> Tensor:
         """A norm of the layer, of the stream as it arrives at the last one."""
@@ -221,7 +239,7 @@ def _scaled(norm: nn.Module, *, arrives: float = 1.0, gain: float = 1.0) -> nn.M
     return norm if arrives == gain == 1.0 else ScaledNorm(norm, arrives=arrives, gain=gain)
 
 
-def _parts(model: Any) -> dict[str, type[nn.Module]]:
+def _parts(model: Any, shape: ModelShape) -> dict[str, type[nn.Module]]:
     """Every module of a Gemma 4 of this config, with its class."""
     config = model.config
     parts: dict[str, type[nn.Module]] = {
@@ -234,14 +252,16 @@ def _parts(model: Any) -> dict[str, type[nn.Module]]:
     }
     for layer, kind in enumerate(config.layer_types):
         block, attention = f"model.layers.{layer}", f"model.layers.{layer}.self_attn"
-        shares = config.attention_k_eq_v and kind == "full_attention"
+        same = config.attention_k_eq_v and kind == "full_attention"  # keys and values
         parts |= {block: Gemma4TextDecoderLayer, attention: Gemma4TextAttention}
         parts |= {f"{block}.mlp": Gemma4TextMLP}
         parts |= {f"{block}.{name}": Gemma4RMSNorm for name in (*_BEFORE, *_AFTER)}
         if config.enable_moe_block:
             parts |= expert_parts(block)
-        parts |= {f"{attention}.{slot}_norm": Gemma4RMSNorm for slot in "qkv"}
-        linear = [f"{attention}.{slot}_proj" for slot in ("qko" if shares else "qkvo")]
+        given = shape.shares(layer)  # its keys and values are another layer's
+        parts |= {f"{attention}.{slot}_norm": Gemma4RMSNorm for slot in ("q" if given else "qkv")}
+        slots = "qo" if given else "qko" if same else "qkvo"
+        linear = [f"{attention}.{slot}_proj" for slot in slots]
         linear += [f"{block}.mlp.{name}_proj" for name in ("gate", "up", "down")]
         parts |= dict.fromkeys(linear, nn.Linear)
     return parts

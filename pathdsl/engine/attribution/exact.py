@@ -96,7 +96,7 @@ def paths_of(places: Iterable[Place], layout: Layout, task: TaskData) -> PathSet
         receiver = _component(unit.receiver, layout)
         if (unit.slot or None) not in layout.slots_of(receiver):
             raise ValueError(f"`{unit.receiver}` has no input `{unit.slot}`")
-        senders = layout.senders_of[receiver]
+        senders = layout.senders_into(receiver, unit.slot)
         if unit.sender:
             sender = _bit(unit.sender, layout)
             if not sender & senders and sender < 1 << len(layout.components):

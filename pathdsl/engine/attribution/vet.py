@@ -55,6 +55,13 @@ def vet(asked: Attribution, shape: ModelShape, routed: bool) -> None:
             "a gate stands behind what its heads mix, which slopes and shares leave out",
             "by: exact",
         )
+    if shape.keys_from and not record.exact:
+        raise _refused(
+            f"`by: {record.name}` has no scores on this model (`{shape.family}`)",
+            "heads of its last layers read the keys and values of earlier ones, which gradients "
+            "here do not go back to",
+            "by: exact; to discover a circuit, `--method acdc`",
+        )
     if routed and not record.exact:
         raise _refused(
             f"`by: {record.name}` follows slopes, and these are of routings that are recomputed",

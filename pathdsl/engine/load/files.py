@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -214,9 +214,12 @@ def check_size(source: ModelSource, held: int) -> None:
     units = 0
     for layer in range(shape.n_layers if shape.has_mlp else 0):
         mixture = shape.mixture if shape.routes(layer) else None
-        units += shape.d_mlp if mixture is None else mixture.n_experts * mixture.width
+        units += shape.used_units(layer) if mixture is None else mixture.n_experts * mixture.width
     least = (shape.d_vocab + shape.d_vocab_out) * shape.d_model + 2 * shape.d_model * units
     least += attentive * shape.d_model * shape.d_head * heads
+    least -= sum(map(shape.shares, range(shape.n_layers))) * (
+        shape.d_model * shape.d_head * shape.n_groups
+    )
     if least > held:
         raise EngineError(
             source.fault(
@@ -292,11 +295,24 @@ def strangers(
             )
     if part:
         found = {own for name in found if (own := language_name(name)) and own not in known}
+    unread = tuple(_of_shared_keys(model))
     return sorted(
         name
         for name in found
-        if not (buffers and buffers.search(name)) and not (turns and _ANGLES.search(name))
+        if not (buffers and buffers.search(name))
+        and not (turns and _ANGLES.search(name))
+        and not name.startswith(unread)
     )
+
+
+def _of_shared_keys(model: Any) -> Iterator[str]:
+    """What weights of keys and values begin with in layers that are given those of other layers:
+    published files of Gemma 4 hold some, which no model reads."""
+    for name, part in model.named_modules():
+        if getattr(part, "is_kv_shared_layer", False):
+            for own in ("k_proj", "v_proj", "k_norm", "v_norm"):
+                yield f"{name}.{own}."
+                yield f"{name.removeprefix(f'{model.base_model_prefix}.')}.{own}."
 
 
 def sha256_of(path: Path) -> str:

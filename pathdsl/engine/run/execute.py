@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.adapters.base import SLOTS, Adapter
 from pathdsl.engine.adapters.norms import Given, Noted
 from pathdsl.engine.run.attention import HeadGroup, attend_group, group_heads
 from pathdsl.engine.run.plain import PlainValues, with_bias
@@ -45,6 +45,7 @@ from pathdsl.plan.steps import (
     ScaleCopy,
     ValueCopy,
     frozen_kinds,
+    keys_frozen,
 )
 
 MLP_TOKENS = 2048
@@ -485,10 +486,11 @@ class BatchExecution:
         layer, frozen = first.layer, first.frozen
         projected = Projected(self.plan, self.sites)
 
-        def scales(steps: Sequence[int]) -> Given | None:
-            at = [self.plan.need[step] for step in steps]
-            return self.scales(["scale_attention"], layer, at, frozen) if frozen else None
-
+        entry, scales = self.plan.shape.entry(layer, "k"), self._before_attention
+        inputs = [(layer, SLOTS, scales(layer, frozen))]
+        if entry != layer:
+            keys = entry, SLOTS[1:], scales(entry, keys_frozen(frozen))
+            inputs = [keys, (layer, SLOTS[:1], inputs[0][2])]
         for portion in self._by_stream(numbers):
             groups = self.decided.of(
                 self.sites,
@@ -497,12 +499,26 @@ class BatchExecution:
                     self.plan, portion, self.patterns, self.sites, self.adapter.fused
                 ),
             )
-            wanted = (one for group in groups for one in group.projections())
-            project_all(self.adapter, layer, wanted, self.values, projected, scales)
+            for of, slots, given in inputs:
+                wanted = (
+                    one for group in groups for one in group.projections() if one.slot in slots
+                )
+                project_all(self.adapter, of, wanted, self.values, projected, given)
             for group in groups:
                 for part in group.chunks(self.sites, self.plan.shape.d_head):
                     self._attend(layer, part, projected)
             projected.keep_shared()
+
+    def _before_attention(
+        self, layer: int, frozen: Frozen
+    ) -> Callable[[Sequence[int]], Given | None]:
+        """What gives the scales that the norm before a layer's attention has on some steps."""
+
+        def scales(steps: Sequence[int]) -> Given | None:
+            at = [self.plan.need[step] for step in steps]
+            return self.scales(["scale_attention"], layer, at, frozen) if frozen else None
+
+        return scales
 
     def _attend(self, layer: int, group: HeadGroup, projected: Projected) -> None:
         z, pattern = attend_group(

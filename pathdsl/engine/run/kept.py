@@ -115,6 +115,8 @@ class BlockRun:
             return 0, None
         for first in range(min(map(layer_behind, wanted), default=0) - 1, 0, -1):
             stream = start.values.get(("resid", 2 * first))
+            if shape.start(first) < first:  # heads behind it read keys of a layer before it
+                continue
             if stream is not None and len(stream) == real.sum():
                 return first, stream
         return 0, None

@@ -91,12 +91,13 @@ def _passes(
 
 def _copied(plan: Plan) -> list[int]:
     """The layers whose weights the copies of a plan go through, in their order."""
-    return [
-        layer
-        for _, numbers in schedule(plan).slots
-        if (layer := next((own for n in numbers if (own := _weighs(plan, n)) is not None), None))
-        is not None
-    ]
+    found: list[int] = []
+    for _, numbers in schedule(plan).slots:
+        layers = [(n, own) for n in numbers if (own := _weighs(plan, n)) is not None]
+        if any(isinstance(plan.steps[n], HeadCopy) for n, _ in layers):
+            found.append(plan.shape.entry(layers[0][1], "k"))
+        found += [own for _, own in layers[:1]]
+    return found
 
 
 def _weighs(plan: Plan, number: int) -> int | None:

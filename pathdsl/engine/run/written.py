@@ -179,8 +179,9 @@ def _copies(adapter: Adapter, measure: Measure, stream: Tensor, ids: Tensor) -> 
     """1 where the head copies a token, else 0: (tokens, d) and (tokens,) -> (tokens,)."""
     assert measure.head is not None
     layer, head = measure.head
-    normed = adapter.attention_input(layer, stream)
-    value = adapter.project(layer, "v", normed.unsqueeze(0), [head])[0]  # (tokens, 1, d_head)
+    entry = adapter.shape.entry(layer, "v")
+    normed = adapter.attention_input(entry, stream)
+    value = adapter.project(entry, "v", normed.unsqueeze(0), [head])[0]  # (tokens, 1, d_head)
     out = _written_alone(adapter, layer, head, value)
     logits = adapter.unembed(adapter.final_norm(-out if measure.negated else out)).double()
     own = logits.gather(1, ids.to(logits.device).unsqueeze(1))

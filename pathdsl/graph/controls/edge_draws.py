@@ -56,7 +56,7 @@ class _Edges:
             kind: [i for i, k in enumerate(self.kinds) if k == kind]
             for kind in dict.fromkeys(self.kinds)
         }
-        self._senders: dict[tuple[str, int], list[int]] = {}
+        self._senders: dict[tuple[EdgeClass, int], list[int]] = {}
         self.edges: list[RawEdge] = []
         self.place: dict[RawEdge, int] = {}
         self.classes: dict[EdgeClass, list[RawEdge]] = {}
@@ -114,12 +114,12 @@ class _Edges:
         """Whether a node has edges, or is an end of the graph."""
         return node in (0, self.layout.logits) or self.sends[node] > 0
 
-    def senders(self, kind: str, receiver: int) -> list[int]:
-        """The nodes of a kind that a receiver reads."""
+    def senders(self, kind: EdgeClass, receiver: int) -> list[int]:
+        """The nodes that a receiver reads by edges of a class."""
         senders = self._senders.get((kind, receiver))
         if senders is None:
-            readable = self.layout.senders_of[receiver]
-            senders = [u for u in self.of_kind[kind] if readable >> u & 1]
+            readable = self.layout.senders_into(receiver, kind[2])
+            senders = [u for u in self.of_kind[kind[0]] if readable >> u & 1]
             self._senders[kind, receiver] = senders
         return senders
 
@@ -128,7 +128,7 @@ class _Edges:
         receivers = self.of_kind[kind[1]]
         for _ in range(TRIES):
             v = self.draws.choice(receivers)
-            senders = self.senders(kind[0], v)
+            senders = self.senders(kind, v)
             if senders:
                 edge = (self.draws.choice(senders), v, kind[2])
                 if edge not in self.place:
@@ -212,7 +212,7 @@ class _Edges:
                     n
                     for n in self.of_kind[other[1 - side]]
                     if self.live(n)
-                    and self.layout.senders_of[n if side == 0 else new[0]]
+                    and self.layout.senders_into(n if side == 0 else new[0], other[2])
                     >> (new[0] if side == 0 else n)
                     & 1
                 ]
@@ -260,7 +260,7 @@ class _Edges:
         target = self.draws.choice(idle)
         old = sorted(self.at_node[node])
         new = [(target if u == node else u, target if v == node else v, slot) for u, v, slot in old]
-        if all(self.layout.senders_of[v] >> u & 1 for u, v, _ in new):
+        if all(self.layout.senders_into(v, slot) >> u & 1 for u, v, slot in new):
             for edge in old:
                 self.remove(edge)
             for edge in new:

@@ -32,8 +32,9 @@ class Walker:
         self.draws = draws
         self.out: list[list[tuple[int, str]]] = [[] for _ in layout.components]
         for v in range(len(layout.components)):
+            into = [(slot, layout.senders_into(v, slot)) for slot in layout.slots_of(v)]
             for u in bits(layout.senders_of[v]):
-                self.out[u] += [(v, slot or "") for slot in layout.slots_of(v)]
+                self.out[u] += [(v, slot or "") for slot, senders in into if senders >> u & 1]
 
     def walk(self) -> list[RawEdge]:
         """The edges of one walk from `input` to `logits`, in order."""

@@ -220,7 +220,7 @@ def parse_edge(name: str, layout: Layout) -> tuple[int, int, str] | None:
     sender, receiver = layout.named.get(left), layout.named.get(right)
     if not arrow or sender is None or receiver is None:
         return None
-    if not layout.senders_of[receiver] >> sender & 1:
+    if not layout.senders_into(receiver, slot) >> sender & 1:
         return None
     return (sender, receiver, slot) if (slot or None) in layout.slots_of(receiver) else None
 

@@ -186,13 +186,19 @@ class Layout:
 
     @cached_property
     def senders_of(self) -> tuple[int, ...]:
-        """For each component the mask of the components that it reads."""
+        """For each component the mask of the components that it reads, by any of its inputs."""
         masks = [0]  # `input` reads nothing
         for component in self.components[1:]:
             masks.append(self.below[component.layer])
             if component.kind.after_heads and not self.shape.parallel:
                 masks[-1] |= self.heads_mask & self.below[component.layer + 1]
         return tuple(masks)
+
+    def senders_into(self, index: int, slot: str | None) -> int:
+        """The mask of the components that one input of a component reads."""
+        layer = self.layer_of[index]
+        entry = self.shape.entry(layer, slot)
+        return self.senders_of[index] if entry == layer else self.below[entry]
 
     @cached_property
     def alike(self) -> tuple[int, ...]:
@@ -226,14 +232,15 @@ class Layout:
 
     def edges(self) -> Iterator[tuple[int, int, Slot | None]]:
         """Every edge as (sender, receiver, slot): by receiver, then slot, then sender."""
-        for receiver, senders in enumerate(self.senders_of):
+        for receiver in range(len(self.components)):
             for slot in self.slots_of(receiver):
-                for sender in bits(senders):
+                for sender in bits(self.senders_into(receiver, slot)):
                     yield sender, receiver, slot
 
     def n_edges(self) -> int:
         """Edges of the graph, q, k and v of a head counted apart (GPT-2 small: 32,491)."""
         return sum(
-            len(self.slots_of(i)) * self.senders_of[i].bit_count()
+            self.senders_into(i, slot).bit_count()
             for i in range(len(self.components))
+            for slot in self.slots_of(i)
         )

@@ -6,7 +6,7 @@ field and for counts that cannot be, UnsupportedConfig for what no decomposition
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pathdsl.graph.model.fields import (
     UnsupportedConfig,
@@ -37,13 +37,20 @@ def gemma4_shape(config: Mapping[str, object]) -> ModelShape:
     if window < 1:
         raise ValueError("config has sliding layers and no `sliding_window`")
     windows = tuple(window if kind == "sliding_attention" else None for kind in kinds)
+    keys_from = _keys_from(config, kinds)
+    for layer, source in enumerate(keys_from):
+        if (sizes[layer], groups[layer]) != (sizes[source], groups[source]):
+            raise ValueError(f"layer {layer} cannot read the keys of layer {source}: other heads")
+    width = integer(config, "intermediate_size")
+    doubled = bool(config.get("use_double_wide_mlp")) and bool(keys_from)
+    units = tuple(width * (1 + (doubled and source != i)) for i, source in enumerate(keys_from))
     return ModelShape(
         family="gemma4_text",
         n_layers=n_layers,
         n_heads=n_heads,
         d_model=integer(config, "hidden_size"),
         d_head=max(sizes),
-        d_mlp=integer(config, "intermediate_size"),
+        d_mlp=max(units, default=width),
         d_vocab=integer(config, "vocab_size"),
         n_positions=rotary_positions(config),
         windows=windows if any(windows) else (),
@@ -53,16 +60,16 @@ def gemma4_shape(config: Mapping[str, object]) -> ModelShape:
         groups=groups if len(set(groups)) > 1 else (),
         rescaled=True,
         mixture=_mixture(config, n_layers),
+        keys_from=keys_from,
+        units=units if doubled else (),
     )
 
 
 _GEMMA4: Mapping[str, object] = {  # what an absent field means
     "head_dim": 256, "num_key_value_heads": 4, "sliding_window": 512,
-    "hidden_size_per_layer_input": 256, "global_head_dim": 512,
+    "hidden_size_per_layer_input": 256, "global_head_dim": 512, "num_kv_shared_layers": 0,
 }  # fmt: skip
 _GEMMA4_NOT = {
-    "num_kv_shared_layers": "its last layers read keys and values of earlier ones, so that a "
-    "head's keys and values have other senders than its query",
     "hidden_size_per_layer_input": "a gate at the end of each layer reads the stream and a second "
     "embedding, and no node stands for it",
 }
@@ -95,6 +102,20 @@ def _gemma4_kinds(config: Mapping[str, object], n_layers: int) -> list[str]:
     if strange := sorted(set(map(str, kinds)) - {"full_attention", "sliding_attention"}):
         raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
     return [*map(str, kinds[:-1]), "full_attention"]
+
+
+def _keys_from(config: Mapping[str, object], kinds: Sequence[str]) -> tuple[int, ...]:
+    """Of each layer the one whose keys and values it reads: the last of its kind that has any."""
+    shared = integer(config, "num_kv_shared_layers", 0)
+    own = len(kinds) - shared
+    if not shared:
+        return ()
+    if not 0 < own < len(kinds) or set(kinds[:own]) != set(kinds):
+        raise ValueError(
+            f"`num_kv_shared_layers: {shared}` leaves no layer with keys for some kind of layer"
+        )
+    last = {kind: layer for layer, kind in enumerate(kinds[:own])}
+    return (*range(own), *(last[kind] for kind in kinds[own:]))
 
 
 def _gemma4_own(config: Mapping[str, object], layer: int, kind: str) -> Mapping[str, object]:

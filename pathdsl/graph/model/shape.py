@@ -48,6 +48,10 @@ class ModelShape:
     two layers.
     `recurrence`: the layers in which one recurrence over tokens stands in the place of heads. It is
     their head 0, has one input, `v`, and what it writes is as wide as the stream.
+    `keys_from`: for each layer the one whose keys and values its heads read, where that is another
+    than their own; empty where each layer has its own.
+    `units`: for each layer the hidden units of its MLP, where layers differ; `d_mlp` are then the
+    most.
     """
 
     family: str
@@ -77,6 +81,8 @@ class ModelShape:
     d_vocab_out: int = 0
     bent_pattern: bool = False
     recurrence: Recurrence | None = field(default=None, metadata={"later": True})
+    keys_from: tuple[int, ...] = field(default=(), metadata={"later": True})
+    units: tuple[int, ...] = field(default=(), metadata={"later": True})
 
     def recurs(self, layer: int) -> bool:
         """Whether a recurrence stands in the place of a layer's heads."""
@@ -98,6 +104,24 @@ class ModelShape:
         """How wide the values of a layer's heads are, before they are written to the stream."""
         return self.d_model if self.recurs(layer) else self.d_head
 
+    def entry(self, layer: int, slot: str | None) -> int:
+        """The layer whose entry an input of heads of `layer` reads, and whose weights project it.
+
+        Their own; of `k` and `v` that of the layer whose keys and values they are given.
+        """
+        return self.keys_from[layer] if self.keys_from and slot in ("k", "v") else layer
+
+    def shares(self, layer: int) -> bool:
+        """Whether heads of a layer read the keys and values of another one."""
+        return self.entry(layer, "k") != layer
+
+    def start(self, layer: int) -> int:
+        """The last layer up to `layer` with which a run may begin whose stream is known there.
+
+        Behind it no head reads the keys of a layer before it.
+        """
+        return min([layer, *self.keys_from[layer:]])
+
     def routes(self, layer: int) -> bool:
         """Whether the MLP of a layer is a mixture of experts."""
         return self.mixture is not None and self.mixture.layers[layer]
@@ -105,7 +129,7 @@ class ModelShape:
     def used_units(self, layer: int) -> int:
         """Hidden units of a layer's MLP that one token uses."""
         if self.mixture is None or not self.mixture.layers[layer]:
-            return self.d_mlp
+            return self.units[layer] if self.units else self.d_mlp
         return self.mixture.top * self.mixture.width + self.mixture.shared
 
     @property

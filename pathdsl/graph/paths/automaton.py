@@ -131,7 +131,7 @@ class Automaton:
 
     def slot_step(self, state: int, component: int, slot: str | None) -> SlotStep:
         """Choose an input of `component`: the edge letters that this leaves open."""
-        layer = self.layout.layer_of[component]
+        layer = self.layout.shape.entry(self.layout.layer_of[component], slot)
         key = (state, slot, layer)
         step = self._slot_steps.get(key)
         if step is None:

@@ -104,10 +104,10 @@ class _Placed:
             raise _Unclear
         before = self._tokens if slot in _MOVES else []
         for there in dict.fromkeys([token, *before]):
-            found = []
+            found, readable = [], self._layout.senders_into(v, slot)
             for part in self._automaton.sender_classes(step.free):
                 after = outcome(part.free, part.guarded, {there} if there is not None else set())
-                found += [(u, after) for u in bits(part.senders & self._layout.senders_of[v])]
+                found += [(u, after) for u in bits(part.senders & readable)]
             self._steps += len(found)
             if self._steps > _MOST_STEPS:
                 raise _Unclear

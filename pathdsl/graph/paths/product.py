@@ -109,7 +109,7 @@ class Product:
             for slot in self.layout.slots_of(v):
                 between, read = self._between(v, slot, states), 0
                 for after, those in self._by_what_follows(between).items():
-                    senders = those & self.layout.senders_of[v]
+                    senders = those & self.layout.senders_into(v, slot)
                     new = senders & ~tried.get(after, 0)
                     tried[after] = tried.get(after, 0) | new
                     for like in self._classes(new):
@@ -205,16 +205,17 @@ class Product:
                 if len(self._seen) > self.max_states:
                     raise too_many_states(self.max_states)
             count = sum(
-                self._sum(self._between(v, slot, states), v) for slot in self.layout.slots_of(v)
+                self._sum(self._between(v, slot, states), v, slot)
+                for slot in self.layout.slots_of(v)
             )
             self._counts[key] = count
         return count
 
-    def _sum(self, between: States, v: int) -> int:
-        """Paths through every sender of `v`, summed layer by layer so that receivers share."""
-        layer = self.layout.layer_of[v]
+    def _sum(self, between: States, v: int, slot: str | None) -> int:
+        """Paths through every sender of an input, summed layer by layer so that receivers share."""
+        layer = self.layout.shape.entry(self.layout.layer_of[v], slot)
         total = self._sum_below(between, layer)
-        if own := self.layout.senders_of[v] & ~self.layout.below[layer]:
+        if own := self.layout.senders_into(v, slot) & ~self.layout.below[layer]:
             after = self._senders(between)
             total += sum(self._count(u, after[u]) for u in bits(own))
         return total
@@ -242,7 +243,7 @@ class Product:
         for slot in self.layout.slots_of(v):
             arrow = f" -[{slot}]-> " if slot else " -> "
             after = self._senders(self._between(v, slot, states))
-            for u in bits(self.layout.senders_of[v]):
+            for u in bits(self.layout.senders_into(v, slot)):
                 if self._count(u, after[u]):
                     yield from self._walk(u, after[u], (arrow, self.layout.label(v), *tail))
 

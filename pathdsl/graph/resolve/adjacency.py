@@ -241,7 +241,7 @@ class _Checker:
             readers = [
                 End(place=Nodes(mask=mask, at=r.place.at), node=r.node)
                 for r in receivers
-                if (mask := r.place.mask & ~below)
+                if (mask := self._behind(r.place.mask, step.arrow, mark.layer))
             ]
             if senders and not crossers:
                 fault = fault or self.diagnostic(
@@ -263,6 +263,15 @@ class _Checker:
             first = first or fault
         if first:
             self.faults.append(first)
+
+    def _behind(self, mask: int, arrow: ast.Arrow, layer: int) -> int:
+        """Those of some components that read at the entry of a layer or behind, by an arrow."""
+        slots = [slot for label in arrow.labels for slot in label.slots] or ["q"]
+        shape, found = self.layout.shape, 0
+        for v in bits(mask & ~self.layout.below[layer]):
+            entries = [shape.entry(self.layout.layer_of[v], slot) for slot in slots]
+            found |= (max(entries) >= layer) << v
+        return found
 
     # ---------------------------------------------------------------------------------------------
     # Wording
@@ -385,6 +394,17 @@ class _Checker:
         reading = [i for r in receivers for i in bits(r.place.mask)]
         sender, receiver = senders[0], receivers[0]
         first, last = min(sending), max(reading)
+        for v in reading:
+            layer, entry = layers[v], self.layout.shape.entry(layers[v], "k")
+            if any(entry <= layers[u] < layer for u in sending):  # and by `q` it would be one
+                return self.diagnostic(
+                    "PD204", f"keys and values of layer {layer} are those of layer {entry}",
+                    receiver.node, label=f"reads them at the entry of layer {entry}",
+                    labels=((sender.node, f"writes at layer {layers[first]}"),),
+                    help="only its query is read behind there: "
+                    f"`{self.text(sender.node, sender.place)} -[q]-> "
+                    f"{self.text(receiver.node, receiver.place)}`",
+                )  # fmt: skip
         if self.layout.shape.parallel and any(
             layers[u] == layers[v]
             and self.layout.components[u].kind is HEAD

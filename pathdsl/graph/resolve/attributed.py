@@ -123,7 +123,8 @@ def _edge(
             "PD408", "edges of single neurons have no scores", expr, label="leads from or to one",
             help="name the MLP",
         )  # fmt: skip
-    if not layout.senders_of[v] >> u & 1:
+    readable = [layout.senders_into(v, slot) for slot in slots or layout.slots_of(v)]
+    if not any(senders >> u & 1 for senders in readable):
         ends = (places.nodes(end, bindings) for end in (chain.first, hop.target))  # type: ignore[arg-type]
         raise no_edge(places, chain, hop, *ends)
     kind = layout.components[v].kind
@@ -209,7 +210,7 @@ def paths_into(sets: PathSets, unit: Attributed) -> PathSet:
     query = unit.slot == "q"
     return sets.complete(
         cat(
-            Nodes(mask=layout.senders_of[v], at=None if query else unit.at),
+            Nodes(mask=layout.senders_into(v, slot), at=None if query else unit.at),
             Edge(labels=((slot, None),)),
             Nodes(mask=atom_mask(v, 0), at=unit.at if query else None, named=True),
         )

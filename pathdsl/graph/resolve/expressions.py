@@ -187,7 +187,7 @@ class Expressions:
                     else:
                         relations = [relation for label, relation in labels if label == slot]
                     for sender in senders:
-                        mask = intersect(sender.mask, layout.senders_of[node], layout)
+                        mask = intersect(sender.mask, layout.senders_into(node, slot), layout)
                         at = Nodes(mask=hull(mask, layout), at=sender.at)
                         listed += [
                             ListedEdge(

@@ -75,7 +75,7 @@ def place_fault(step: Step, sender: Nodes, receiver: Nodes) -> str | None:
     seen: set[tuple[NodeKind, int]] = set()
     for v in reversed(tuple(bits(receiver.mask))):
         component = layout.components[v]
-        if not sender.mask & layout.senders_of[v]:
+        if not sender.mask & readable(layout, v, step.labels):
             continue
         if step.labels is not None and not reads_any(layout, v, step.labels):
             continue
@@ -87,6 +87,14 @@ def place_fault(step: Step, sender: Nodes, receiver: Nodes) -> str | None:
             return ""
         found = found or code
     return found
+
+
+def readable(layout: Layout, v: int, labels: tuple[tuple[Slot, Rel | None], ...] | None) -> int:
+    """The mask of the components that a component reads by inputs of these labels, None: by any."""
+    found = 0
+    for slot, _ in labels or ():
+        found |= layout.senders_into(v, slot)
+    return layout.senders_of[v] if labels is None else found
 
 
 def edge_possible(
@@ -115,7 +123,7 @@ def _position_fault(step: Step, sender: Nodes, to: Pos | None, v: int) -> str:
             return "PD203"
         return "PD202" if distance(sender.at, to) else ""
     if step.reach:
-        between = layout.senders_of[v] & layout.heads_mask
+        between = readable(layout, v, step.labels) & layout.heads_mask
         if any(sender.mask & layout.senders_of[h] for h in bits(between)):
             return ""
     apart = distance(sender.at, to)
@@ -124,7 +132,7 @@ def _position_fault(step: Step, sender: Nodes, to: Pos | None, v: int) -> str:
     labels = step.labels or (("q", None), ("k", None), ("v", None))
     worst = ""
     for slot, relation in labels:
-        if slot not in layout.slots_of(v):
+        if slot not in layout.slots_of(v) or not sender.mask & layout.senders_into(v, slot):
             continue
         if slot == "q":
             code = "PD202" if apart else ""
