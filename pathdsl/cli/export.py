@@ -81,6 +81,9 @@ def export(
         bool,
         typer.Option("--allow-loss", help="Write what is left of a circuit, and say what is lost."),
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over files that are there.")
+    ] = False,
     task: Annotated[
         str | None,
         typer.Option("--task", metavar="NAME", help="On the model of this task, of several."),
@@ -92,7 +95,7 @@ def export(
     """Write path sets for another program; loads no weights."""
     from pathdsl.whole import write_whole
 
-    record = format_named("eap-ig" if to == LEADERBOARD else to, "--to", LEADERBOARD)
+    record = format_named("eap-ig" if to == LEADERBOARD else to, "--to", LEADERBOARD, writes=True)
     if record.writes is None:
         raise typer.BadParameter(
             f"`--to {to}`: the format is read, and not written: {record.unwritten}"
@@ -110,6 +113,7 @@ def export(
             err(f"two sources are `{one.place}`: name one otherwise, `NAME=FILE:PATH`\n")
             raise typer.Exit(ExitCode.WRONG_INPUT)
         made[one.place] = one
+    _vet_places(Path(folder), made, force=force)
     for one in made.values():
         path = Path(folder, one.place)
         try:
@@ -123,6 +127,17 @@ def export(
     if to == LEADERBOARD and _too_few(made):
         out("the leaderboard takes submissions of at least two tasks and two models\n")
     raise typer.Exit(ExitCode.AS_EXPECTED)
+
+
+def _vet_places(folder: Path, places: Iterable[str], *, force: bool) -> None:
+    """Leave with 2 where a folder is a file, or a file that would be written is there."""
+    if folder.is_file():
+        err(f"`-o {folder}` names a file, and files go into a folder: `-o {folder.parent}/`\n")
+        raise typer.Exit(ExitCode.WRONG_INPUT)
+    for path in () if force else (folder / place for place in places):
+        if path.exists():
+            err(f"`{path}` is there already: `--force` writes over it, `-o FOLDER` elsewhere\n")
+            raise typer.Exit(ExitCode.WRONG_INPUT)
 
 
 def _too_few(places: Iterable[str]) -> bool:

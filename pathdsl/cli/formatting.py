@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pathdsl.cli.complaints import complain
-from pathdsl.cli.files import expand, read_text
+from pathdsl.cli.files import expand, no_files, read_text
 from pathdsl.cli.output import err, out
 from pathdsl.cli.saved import save
 from pathdsl.errors import Diagnostic, ExitCode, LanguageError
@@ -21,7 +21,11 @@ def format_files(files: Iterable[str], *, check: bool = False, diff: bool = Fals
 
     codes = [ExitCode.AS_EXPECTED]
     changed: list[str] = []
-    names = expand(files)
+    named = list(files)
+    names = expand(named)
+    if not names:
+        err(no_files(named))
+        return ExitCode.NOTHING_TO_CHECK
     for name in names:
         source = read_text(name)
         if isinstance(source, Diagnostic):

@@ -213,15 +213,18 @@ def _with_name(advice: str, file: str) -> str:
     return quoted.replace('"FILE"', json.dumps(file)).replace("FILE", file)
 
 
-def format_named(name: str, option: str, *more: str) -> FormatRecord:
-    """The format of that name; typer.BadParameter where there is none. `more` are names too."""
+def format_named(name: str, option: str, *more: str, writes: bool = False) -> FormatRecord:
+    """The format of that name; typer.BadParameter where there is none.
+
+    `more` are names too. `writes`: those that are written are the known ones.
+    """
     from pathdsl.graph.formats.records import FORMATS
     from pathdsl.near import did_you_mean
 
     named = {name: one for one in FORMATS for name in (one.name, *one.called)}
     if name not in named:
         hint = did_you_mean(name, [*more, *named])
-        known = ", ".join([*more, *(one.name for one in FORMATS)])
+        known = ", ".join([*more, *(one.name for one in FORMATS if one.writes or not writes)])
         raise typer.BadParameter(
             f"`{option} {name[:40]}` is no format: {hint or 'one of ' + known}"
         )

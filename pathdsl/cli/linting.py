@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pathdsl.cli.files import expand, read_text
-from pathdsl.cli.output import out, view_of
+from pathdsl.cli.files import expand, no_files, read_text
+from pathdsl.cli.output import err, out, view_of
 from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import Diagnostic, ExitCode, errors_in
 from pathdsl.lang.fence import FREE, Fence
@@ -24,13 +24,18 @@ def lint_files(
     document = document_of(style, "lint", Settings(view=view))
     wrong = False
     guard, fence = Guard(), FREE if allow_outside else None
-    for name in expand(files):
+    named = list(files)
+    names = expand(named)
+    for name in names:
         with guard.of(name):
             path, faults, sources, left_out = _linted(name, fence)
             wrong = wrong or bool(errors_in(faults))
             out(document.linted(path, faults, sources, left_out))
     code = max(ExitCode.WRONG_INPUT if wrong else ExitCode.AS_EXPECTED, guard.code)
+    code = code if names else ExitCode.NOTHING_TO_CHECK
     out(document.end(code))
+    if not names:
+        err(no_files(named))
     return code
 
 

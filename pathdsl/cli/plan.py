@@ -8,6 +8,7 @@ import typer
 
 from pathdsl.cli.checked import files_with
 from pathdsl.cli.complaints import complain
+from pathdsl.cli.files import no_files
 from pathdsl.cli.options import (
     AllowOutside,
     Files,
@@ -59,7 +60,11 @@ def plan(
     codes = [ExitCode.AS_EXPECTED]
     objects: list[dict[str, Any]] = []
     guard = Guard()
-    for name in files_with(files, options):
+    names = files_with(files, options)
+    if not names:
+        err(no_files(files))
+        codes.append(ExitCode.NOTHING_TO_CHECK)
+    for name in names:
         outcome = None
         try:
             with guard.of(name, leave=PathdslError), known_names():

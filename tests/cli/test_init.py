@@ -124,6 +124,8 @@ FAULTS = [
     ("-t minimality --data rows.txt", "PD471", "`.jsonl`"),
     ("-t minimality --data none.csv", "PD320", "none.csv"),
     ("-t minimality --data nowhere", "PD326", "`ioi`"),
+    ("-t minimality --data mini_iooi", "PD326", "did you mean `mini_ioi`"),
+    ("-t minimality --data ioi(take:60", "PD471", "--data 'ioi(take:60)'"),
     ("-t minimality --data 'ioi(tke: 3)'", "PD117", "`take`"),
     ("-t minimality --data 'ioi(take'", "PD471", "a generator is a name, `ioi`"),
     ("-t minimality --positions S3", "PD472", "--positions IO,S1,S2"),

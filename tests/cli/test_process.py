@@ -98,8 +98,9 @@ def test_what_is_wrong_is_2(arguments: tuple[str, ...], code: int, said: str, fo
 
 
 def test_no_claim_is_5(tmp_path: Path) -> None:
-    done = pathdsl("check", ".", cwd=tmp_path)
-    assert done.returncode == 5 and "no `.circuit` file" in done.stderr
+    for verb in ("check", "lint", "fmt", "plan"):
+        done = pathdsl(verb, ".", cwd=tmp_path)
+        assert done.returncode == 5 and "no `.circuit` file" in done.stderr
     (tmp_path / "library.circuit").write_text(LIBRARY)
     done = pathdsl("check", ".", cwd=tmp_path)
     assert done.returncode == 5 and "a library, only linted" in done.stdout

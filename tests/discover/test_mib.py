@@ -171,7 +171,7 @@ def test_a_task_without_a_cell_is_asked_for(folder: Path) -> None:
 def test_a_folder_that_cannot_be_written(folder: Path) -> None:
     (folder / "out").write_text("")
     done = pathdsl("export", "c.circuit:few", "--to", "mib", "-o", "out", cwd=folder)
-    assert done.returncode == 2 and "cannot be written" in done.stderr
+    assert done.returncode == 2 and "`-o out` names a file" in done.stderr
 
 
 def test_every_edge_needs_a_score() -> None:

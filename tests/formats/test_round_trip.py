@@ -137,7 +137,8 @@ def folder(tmp_path: Path) -> Path:
 def test_from_a_file_to_a_file(record: FormatRecord, folder: Path) -> None:
     """Export, import, and the path set of the imported file is that of the first."""
     for name in ("few", "nodes"):
-        done = pathdsl("export", f"c.circuit:{name}", "--to", record.name, "-o", "out", cwd=folder)
+        words = ("export", f"c.circuit:{name}", "--to", record.name, "-o", "out", "--force")
+        done = pathdsl(*words, cwd=folder)
         lossy = "slots" not in record.carries and name == "few"
         if lossy:
             assert done.returncode == 2 and "[PD446]" in done.stderr and "slots" in done.stderr
@@ -179,12 +180,25 @@ def test_losses_are_refused_or_reported(folder: Path) -> None:
     for name, what in (("placed", "which paths"), ("parts", "neurons (8)")):
         done = pathdsl("export", f"c.circuit:{name}", "--to", "dot", "-o", "out", cwd=folder)
         assert done.returncode == 2 and "`--allow-loss` writes all its edges" in done.stderr
-        words = ("export", f"c.circuit:{name}", "--to", "dot", "-o", "out", "--allow-loss")
+        words = (
+            "export",
+            f"c.circuit:{name}",
+            "--to",
+            "dot",
+            "-o",
+            "out",
+            "--allow-loss",
+            "--force",
+        )
         done = pathdsl(*words, cwd=folder)
         assert done.returncode == 0 and f"not carried over: {what}" in done.stdout, done.stdout
     done = pathdsl("export", "c.circuit:few", "--to", "interpbench", "-o", "out", "--allow-loss",
                    cwd=folder)  # fmt: skip
     assert done.returncode == 0 and "not carried over: slots (2)" in done.stdout, done.stdout
+    done = pathdsl("export", "c.circuit:few", "--to", "dot", "-o", "c.circuit", cwd=folder)
+    assert done.returncode == 2 and "names a file" in done.stderr
+    done = pathdsl("export", "c.circuit:few", "--to", "nope", "-o", "out", cwd=folder)
+    assert "circuitkit" in done.stderr and "attribution-graph" not in done.stderr
     done = pathdsl("export", "c.circuit:few", "--to", "dto", "-o", "out", cwd=folder)
     assert done.returncode == 2 and "did you mean `dot`?" in done.stderr
     done = pathdsl("export", "c.circuit:few", "--to", "attribution-graph", "-o", "out", cwd=folder)
@@ -195,9 +209,10 @@ def test_losses_are_refused_or_reported(folder: Path) -> None:
 
 def test_other_programs_read_what_is_written(folder: Path) -> None:
     for to in ("graphml", "node-link", "eap-ig-pt", "auto-circuit", "mermaid"):
-        assert (
-            pathdsl("export", "c.circuit:few", "--to", to, "-o", "out", cwd=folder).returncode == 0
-        )
+        words = ("export", "c.circuit:few", "--to", to, "-o", "out")
+        assert pathdsl(*words, "--force", cwd=folder).returncode == 0
+        again = pathdsl(*words, cwd=folder)
+        assert again.returncode == 2 and "`--force` writes over it" in again.stderr
     graph = nx.read_graphml(folder / "out/c.graphml")
     assert graph.edges["input", "a3.h2"]["slots"] == "k,v" and graph.nodes["m1"]["layer"] == 1
     saved = torch.load(io.BytesIO((folder / "out/c.pt").read_bytes()), weights_only=True)
@@ -207,7 +222,7 @@ def test_other_programs_read_what_is_written(folder: Path) -> None:
 
 
 def test_a_file_of_the_leaderboard_is_imported(folder: Path) -> None:
-    words = ("export", "c.circuit:few", "--to", "eap-ig", "-o", "out")
+    words = ("export", "c.circuit:few", "--to", "eap-ig", "-o", "out", "--force")
     assert pathdsl(*words, cwd=folder).returncode == 0
     first = (folder / "out/c.json").read_bytes()
     assert imported(folder, "out/c.json", *MODEL)["edges"] == 12

@@ -166,6 +166,21 @@ class _Work:
         """The options with which texts about the finding rows are checked: these lie elsewhere."""
         return replace(self.options, allow_outside=True, only=None)
 
+    def _no_circuit(self, size: int, scored: bool) -> str:
+        """What is said where no path is in what was selected, and where its scores are."""
+        wanted = self.wanted
+        if not scored:
+            return (
+                f"no edge moves the output by `--tau {wanted.tau}`, and none is left: take a "
+                "smaller threshold"
+            )
+        return (
+            f"no path from `input` to `logits` is in a circuit of {size} edges by "
+            f"`{wanted.select}`: take a larger size"
+            + ", or `--select ilp`, whose edges all lie on paths" * (wanted.select != "ilp")
+            + f"; its scores are kept in `{self.places.scores}`"
+        )
+
     def discovered(self, tell: Callable[[Forecast], None], started: float) -> Discovery:
         """The whole way. Raises as `discover_file`."""
         wanted = self.wanted
@@ -219,12 +234,7 @@ class _Work:
             selection = search.select(size)
             chosen, dangling, tied = selection.chosen, selection.dangling, bool(selection.tied)
         if not chosen.any():
-            raise Unwanted(
-                f"no path from `input` to `logits` is in a circuit of {size} edges by "
-                f"`{wanted.select}`: take a larger size"
-                + ", or `--select ilp`, whose edges all lie on paths"
-                * (wanted.select != "ilp")
-            )
+            raise Unwanted(self._no_circuit(size, kept is not None))
         stability, certificate = search.stability(size), search.certificate(size)
         drafting = Drafting(
             self.path, text, program, self._loose, session, search, chosen, self.meant,

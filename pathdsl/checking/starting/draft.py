@@ -116,7 +116,8 @@ def rows_of(given: str, target: Path, option: str = "--data") -> Rows:
     decl = next((one for one in file.statements if isinstance(one, ast.TaskDecl)), None)
     if faults or decl is None:
         raise _fault(
-            "PD471", f"{quoted(given)} is no source of rows", help=f"{option} 'ioi(take: 100)'",
+            "PD471", f"{quoted(given)} is no source of rows",
+            help=f"{option} {_balanced(given.strip()) or _EXAMPLE}",
             notes=("wanted a file of rows, or a generator such as `ioi` or `ioi(take: 100)`",),
         )  # fmt: skip
     _, found = vet_file(str(target), 'model m = bundled("ioi-mini")\n' + text, FREE)
@@ -258,10 +259,20 @@ def _data(given: str, target: Path, option: str) -> str:
     if not kind:
         known = ", ".join(f"`{end}`" for one in DATA_FILES.values() for end in one.endings)
         raise _fault(
-            "PD471", f"{quoted(given)} is no source of rows", help=f"{option} rows.jsonl",
+            "PD471", f"{quoted(given)} is no source of rows",
+            help=f"{option} {_balanced(stripped) or 'rows.jsonl'}",
             notes=(f"a file of rows ends in {known}; a generator is a name, `ioi`",),
         )  # fmt: skip
     return f"{kind}({json.dumps(there, ensure_ascii=False)})"
+
+
+_EXAMPLE = "'ioi(take: 100)'"
+
+
+def _balanced(given: str) -> str:
+    """A call whose parentheses do not match, as it may have been meant; "" for anything else."""
+    found = re.fullmatch(r"([A-Za-z_]\w*)\s*\(?([^()]*:[^()]*)\)*", given)
+    return f"'{found[1]}({found[2].strip()})'" if found else ""
 
 
 def _places(row: dict[str, Any]) -> dict[str, None]:

@@ -30,6 +30,7 @@ from pathdsl.errors import Diagnostic
 from pathdsl.lang.fence import FREE, Fence, outside
 from pathdsl.lang.signatures.calls import DATA_FILES
 from pathdsl.lang.signatures.kinds import Kind
+from pathdsl.near import did_you_mean
 from pathdsl.reading import read_file
 from pathdsl.record import record
 
@@ -260,8 +261,12 @@ def _usable(
     try:
         generator = tasks.get(name)
     except KeyError:
-        listed = ", ".join(f"`{one}`" for one in (*DATA_FILES, *tasks.names()))
-        faults.add("PD326", f"no source of rows `{name}`", notes=(f"there are {listed}",))
+        every = (*DATA_FILES, *tasks.names())
+        listed = ", ".join(f"`{one}`" for one in every)
+        faults.add(
+            "PD326", f"no source of rows `{name}`", notes=(f"there are {listed}",),
+            advice=did_you_mean(name, every),
+        )  # fmt: skip
         faults.stop()
         raise
     except TypeError as error:
