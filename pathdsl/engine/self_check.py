@@ -274,9 +274,10 @@ def _magnitude(values: Tensor, lengths: Tensor) -> float:
 def _written(adapter: Adapter, ids: Tensor, lengths: Tensor) -> tuple[Tensor, list[float], Tensor]:
     """A plain run from the parts: input plus every writer's own output (rows, pos, d_model), how
     far each layer's writes lie from the sums of its heads' and its neurons', and the logits."""
-    total = resid = adapter.embed(ids)
+    embedded = adapter.embed(ids)
+    total = resid = embedded[..., : adapter.shape.d_model]
     errors: list[float] = []
-    for each in layers(adapter, resid, lengths):
+    for each in layers(adapter, embedded, lengths):
         layer, resid = each.layer, each.after
         heads = adapter.write_each(layer, each.z).sum(-2)
         errors.append(_distance(heads, adapter.write(layer, each.z), lengths))

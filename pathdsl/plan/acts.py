@@ -323,8 +323,14 @@ class Acts:
             self._stream(2 * layer + 1, heads)
             mlp = Place(MLP.name, layer)
             if shape.has_mlp:
-                read = at_stage(2 * layer + (not shape.parallel))
-                self._value(mlp, self.reach[read], self.carried[read])
+                read = [at_stage(2 * layer + (not shape.parallel))]
+                if shape.per_layer_input:  # what `input` gives it goes by no mark
+                    read.append(IN)
+                reach, carried = (
+                    self._union(known[place] for place in read)
+                    for known in (self.reach, self.carried)
+                )
+                self._value(mlp, reach, carried)
             self._stream(2 * layer + 2, [mlp] if shape.has_mlp else [])
 
     def _value(self, place: Place, reach: int, carried: int) -> None:

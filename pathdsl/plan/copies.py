@@ -231,15 +231,21 @@ class RunBuilder:
         return found
 
     def _new_cell(self, v: int, component: Component, stage: int, state: int) -> Cell:
-        layer = component.layer
+        layer, masks = component.layer, self.masks
         if component.kind is not HEAD:
             between = self.automaton.slot_step(state, v, None).free
             stream = self._stream(between, stage, self.frozen_streams)
             kept, cut = stream.kept, stream.cut
+            given: Blend = ()
+            if self.layout.shape.per_layer_input:  # what `input` gives it goes by no mark
+                given, *own = self._given(between)
+                kept, cut = (masks.either(kept, own[0]), masks.either(cut, own[1]))
             if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
                 return self._blend(kept, cut, None, v, state)
-            part = HiddenCopy if layer in self.layout.neurons else MlpCopy
-            mlp = part(layer=layer, resid=stream.step, frozen=self._mlp_frozen_to(layer))
+            scales = self._mlp_frozen_to(layer)
+            mlp: Step = MlpCopy(layer=layer, resid=stream.step, frozen=scales, given=given)
+            if layer in self.layout.neurons:
+                mlp = HiddenCopy(layer=layer, resid=stream.step, frozen=scales)
             return self._blend(kept, cut, mlp, v, state)
         query = None
         kept = cut = FALSE
@@ -360,6 +366,13 @@ class RunBuilder:
                 if both != FALSE:
                     merged[source] = masks.either(merged.get(source, FALSE), both)
         return tuple(sorted(merged.items())), kept, cut
+
+    def _given(self, between: int) -> Cell:
+        """The `input` that comes by the edge from it: what the reader's stream begins with."""
+        between, identity = self.automaton.upstream(0, between, between=True)
+        if isinstance(identity, bool):
+            return self._settled(identity, 0)
+        return self._read(0, between)
 
     def _split(self, part: SenderClass) -> tuple[tuple[int, int], ...]:
         """Positions partitioned by the state that follows: (mask, state) pairs."""

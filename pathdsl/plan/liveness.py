@@ -209,6 +209,8 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
         d * (s.used_units(layer) * (3 if s.gated_mlp else 2) + s.routes(layer) * s.n_experts)
         for layer in range(s.n_layers)
     ]
+    if s.per_layer_input:  # its gate of `input`, there and back
+        mlps = [of_layer + 2 * d * s.per_layer_input for of_layer in mlps]
     asks = 2 if s.gated_heads else 1  # a query and its gate
     projections = d * dh * ((1 + asks) * heads + 2 * s.n_groups)
     recurrent = 0 if s.recurrence is None else s.recurrence.macs(d)
@@ -216,6 +218,7 @@ def _cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     per_token = attentive * projections + (sum(mlps) if s.has_mlp else 0)
     per_token += (s.n_layers - attentive) * recurrent
     per_token -= sum(map(s.shares, range(s.n_layers))) * 2 * d * dh * s.n_groups
+    per_token += d * s.n_layers * s.per_layer_input
     trunk = n_tokens * per_token + attentive * 2 * heads * dh * pairs_plain
     plain = trunk + n_tokens * d * s.n_logits
     by_slot: dict[float, int] = {}
@@ -371,6 +374,7 @@ def row_bytes(plan: Plan, itemsize: int, order: Schedule) -> int:
             live -= ends.pop(when)
     units = max(map(s.used_units, range(s.n_layers)), default=0)
     width = 6 * s.d_model + units + s.n_heads * plan.masks.n_pos
+    width += s.n_layers * s.per_layer_input
     width += 0 if s.recurrence is None else s.recurrence.working
     working = plan.masks.valid.sum() / rows * itemsize * width
     return int(most + fixed + working)

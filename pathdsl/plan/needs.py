@@ -135,11 +135,15 @@ def back_masks(
             case RecurrentCopy(values=values):
                 for distances, step in values:
                     want(step, masks.looked_at_by(here, distances))
-            case MlpCopy(resid=resid) | HiddenCopy(resid=resid):
+            case MlpCopy(resid=resid, given=given):
                 want(resid, here)
-            case ScaleCopy(layer=layer, resid=resid, heads=heads):
+                want_blend(given, here, "input", 0)
+            case HiddenCopy(resid=resid):
+                want(resid, here)
+            case ScaleCopy(layer=layer, resid=resid, heads=heads, given=given):
                 if resid != NOTHING:
                     want(resid, here)
+                want_blend(given, here, "input", 0)
                 for blend in heads:
                     want_blend(blend, here, "head", layer)
             case JoinResid(parts=parts):
@@ -267,4 +271,4 @@ def scale_masks(
 def mlp_scales(shape: ModelShape) -> tuple[str, ...]:
     """Kinds of the norms of an MLP as a whole."""
     # All families with a norm behind attention norm what the MLP writes, too.
-    return OF_MLP[:2] if shape.norm_after_attention else OF_MLP[:1]
+    return OF_MLP[: 1 + shape.norm_after_attention + bool(shape.per_layer_input)]

@@ -427,9 +427,13 @@ class Side:
             step = ScaleCopy(kind=kind, layer=layer, heads=cells)
         else:
             stage = 2 * layer + (kind in OF_MLP and not shape.parallel)
+            given = shape.per_layer_input and kind in OF_MLP
             here = reach[at_stage(stage)]
+            here = masks.either(here, reach[IN]) if given else here
             stream = self._joined(self.stream(stage), stage) if here != FALSE else NOTHING
-            step = ScaleCopy(kind=kind, layer=layer, resid=stream)
+            step = ScaleCopy(
+                kind=kind, layer=layer, resid=stream, given=self.cell(0) if given else ()
+            )
         if here == FALSE:
             return ((REFERENCE, TRUE),)
         return put(masks, ((REFERENCE, TRUE),), here, ((self.table.add(step), here),))
@@ -498,7 +502,8 @@ class Side:
             if (component.layer, component.head) in self.acts.inside:
                 return True
             return self.acts.reach[at_stage(2 * component.layer)] != FALSE
-        return self.acts.reach[at_stage(self._stage(component))] != FALSE
+        given = self.layout.shape.per_layer_input and self.acts.reach[IN] != FALSE
+        return bool(given) or self.acts.reach[at_stage(self._stage(component))] != FALSE
 
     def _stage(self, component: Component) -> int:
         after = component.kind.after_heads and not self.layout.shape.parallel
@@ -510,8 +515,10 @@ class Side:
         if component.kind is HEAD:
             return self._head(layer, component.head)
         stream = self._joined(self.stream(stage), stage)
-        part = HiddenCopy if layer in self.layout.neurons else MlpCopy
-        return part(layer=layer, resid=stream)
+        if layer in self.layout.neurons:
+            return HiddenCopy(layer=layer, resid=stream)
+        given = self.cell(0) if self.layout.shape.per_layer_input else ()
+        return MlpCopy(layer=layer, resid=stream, given=given)
 
     def stream(self, stage: int) -> Blend:
         """Which steps the residual stream at a stage is."""

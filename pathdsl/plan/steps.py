@@ -59,7 +59,7 @@ def _after_mlp(layer: int) -> int:
 
 
 PLAIN_KINDS: dict[str, PlainKind] = {
-    "input": PlainKind(axes=_stream, stage=lambda number: 0),
+    "input": PlainKind(axes=lambda shape, layer: (shape.input_width,), stage=lambda number: 0),
     "resid": PlainKind(axes=_stream, stage=lambda stage: stage),
     "head": PlainKind(
         axes=lambda shape, layer: (shape.heads_in(layer), shape.head_width(layer)),
@@ -72,17 +72,19 @@ PLAIN_KINDS: dict[str, PlainKind] = {
     "scale_after_attention": _scale(_after_attention),
     "scale_mlp": _scale(_after_mlp),
     "scale_after_mlp": _scale(_after_mlp),
+    "scale_after_gate": _scale(_after_mlp),
     "scale_final": _scale(lambda layer: 2 * layer),
     "routing": PlainKind(axes=lambda shape, layer: (shape.n_experts,), stage=_after_mlp, wide=True),
 }
 """`head`: of all heads of a layer; `attn`: what they write together. `hidden`: hidden units of an
 MLP and, last, whether its output bias is there (1). Scales of norms: before attention, of the
-heads' sum, before the MLP, of the MLP's output, and of the final norm (whose layer is the number of
-layers). `routing`: of a mixture the weight of each expert, frozen as scales are."""
+heads' sum, before the MLP, of the MLP's output, of what its gate of `input` adds, and of the final
+norm (whose layer is the number of layers). `routing`: of a mixture the weight of each expert,
+frozen as scales are."""
 
 ROUTING = "routing"
-OF_MLP = ("scale_mlp", "scale_after_mlp", ROUTING)
-"""Scales of the norms of an MLP, the one behind it last; and its routing."""
+OF_MLP = ("scale_mlp", "scale_after_mlp", "scale_after_gate", ROUTING)
+"""Scales of the norms of an MLP, before it and behind it; and its routing."""
 SCALES = tuple(name for name, kind in PLAIN_KINDS.items() if kind.wide)
 
 
@@ -431,13 +433,15 @@ class ScaleCopy(StepFacts):
     """The scale that a norm has in the reference run of an intervened model, or the routing of a
     mixture; `kind` of `SCALES`.
 
-    Of the norm behind attention it is that of the heads' sum, of others that of a residual step.
+    Of the norm behind attention it is that of the heads' sum, of others that of a residual step;
+    `given` is that of `MlpCopy`.
     """
 
     kind: str
     layer: int
     resid: int = NOTHING
     heads: tuple[Blend, ...] = ()
+    given: Blend = ()
 
     @property
     def slot(self) -> float:
@@ -449,7 +453,7 @@ class ScaleCopy(StepFacts):
     def reads(self) -> tuple[int, ...]:
         """Numbers of the steps that it reads."""
         before = () if self.resid == NOTHING else (self.resid,)
-        return (*before, *copies_in(*self.heads))
+        return (*before, *copies_in(*self.heads, self.given))
 
     def width(self, shape: ModelShape) -> int:
         """One number, or one for each expert."""
@@ -477,7 +481,14 @@ class _OfMlp(StepFacts):
 
 @record
 class MlpCopy(_OfMlp):
-    """An MLP on a residual step of its own."""
+    """An MLP on a residual step of its own, and on what `input` gives it beside the stream."""
+
+    given: Blend = ()
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Numbers of the steps that it reads."""
+        return (self.resid, *copies_in(self.given), *scales_in(self.frozen))
 
     def width(self, shape: ModelShape) -> int:
         """The stream's."""

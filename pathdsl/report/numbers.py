@@ -15,7 +15,7 @@ from pathdsl.graph.model.shape import ModelShape
 __all__ = [
     "NOUGHT", "Pair", "apart", "digits", "distinct_prompts", "groups_text", "many", "mlps_text",
     "nothing_to_treat", "nought", "p_text", "pair", "plain", "replaced_text", "rows_text",
-    "share_text", "shown", "size_text", "spread_words", "wanted_text",
+    "share_text", "shown", "size_text", "spread_words", "wanted_text", "widths_text",
 ]  # fmt: skip
 
 Pair = Sequence[float]
@@ -185,15 +185,19 @@ def _groups(shape: ModelShape) -> str:
     return f"{shape.n_groups:,}, each read by {many(size, 'head')}: kv0 is h[0..{size - 1}]"
 
 
+def widths_text(shape: ModelShape) -> str:
+    """The hidden units of MLPs that are no mixtures, `3,072`, `6,144 to 12,288`."""
+    least = min(shape.units, default=shape.d_mlp)
+    return f"{least:,} to {shape.d_mlp:,}" if least < shape.d_mlp else f"{shape.d_mlp:,}"
+
+
 def mlps_text(shape: ModelShape) -> str:
     """The MLPs of a model: `of width 3,072`, `mixtures of 8 experts of width 20, 2 for a token`."""
     if not shape.has_mlp:
         return "none"
     mixture = shape.mixture
     if mixture is None:
-        least = min(map(shape.used_units, range(shape.n_layers)), default=shape.d_mlp)
-        range_said = f"{least:,} to " if least < shape.d_mlp else ""
-        return f"of width {range_said}{shape.d_mlp:,}"
+        return f"of width {widths_text(shape)}"
     layers = [layer for layer, own in enumerate(mixture.layers) if own]
     text = (
         f"mixtures of {many(mixture.n_experts, 'expert')} of width {mixture.width:,}, "

@@ -238,7 +238,6 @@ def test_the_config_on_disk_says_what_the_model_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"hidden_size_per_layer_input": 4}, "second embedding"),
         ({"use_bidirectional_attention": "all"}, "later positions"),
         ({"layer_types": ["chunked_attention"] * 3}, "chunked_attention"),
         ({"per_layer_config": {"1": {"skip": ["mlp"]}}}, "`skip`"),
@@ -250,12 +249,6 @@ def test_what_is_not_computed(changes: dict[str, object], said: str) -> None:
         vet_config(SOURCE, {**CONFIG, **changes})
     assert caught.value.diagnostics[0].code == "PD612"
     assert said in caught.value.diagnostics[0].message
-
-
-def test_an_absent_field_is_the_second_embedding() -> None:
-    config = {key: value for key, value in CONFIG.items() if key != "hidden_size_per_layer_input"}
-    with pytest.raises(LanguageError, match="hidden_size_per_layer_input: 256"):
-        vet_config(SOURCE, config)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])

@@ -69,10 +69,10 @@ def test_a_run_does_not_begin_behind_the_keys_that_it_reads() -> None:
     adapter = adapter_for(make(**SHARED))
     embedded = adapter.embed(torch.tensor([[1, 2, 3]]))
     whole = list(layers(adapter, embedded))
-    (*_, last) = layers(adapter, whole[0].after, first=1)
+    (*_, last) = layers(adapter, None, first=1, stream=whole[0].after)
     assert torch.equal(last.after, whole[-1].after)
     with pytest.raises(ValueError, match="keys of layer 1"):
-        next(layers(adapter, whole[1].after, first=2))
+        next(layers(adapter, None, first=2, stream=whole[1].after))
 
 
 def test_weights_of_keys_that_no_model_reads(tmp_path: Path) -> None:

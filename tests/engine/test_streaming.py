@@ -25,6 +25,7 @@ from pathdsl.engine.self_check import null_reads, prove, prove_null_pair, prove_
 from pathdsl.errors import EngineError, PathdslError
 from pathdsl.plan.readout import Measure
 from tests.engine import decoder_cases, encoder_cases, family_cases, toy_cases
+from tests.engine import test_gemma4_second_embedding as gemma4
 from tests.engine.engine_cases import (
     COLUMNS,
     CONFIG,
@@ -50,6 +51,10 @@ MODELS: dict[str, Callable[[], Any]] = {
     "bloom": lambda: decoder_cases.make("bloom"),
     "bert": lambda: encoder_cases.make("bert"),  # a tied unembedding with a bias
     "toy": lambda: toy_cases.make("caps"),
+    # Keys of other layers; and of its second embedding no more columns than a block has.
+    "gemma4": lambda: gemma4.make(
+        **{**gemma4.GIVEN, **gemma4.VARIANTS["e2b"], "hidden_size_per_layer_input": 1}
+    ),
 }
 
 

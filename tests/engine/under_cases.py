@@ -261,7 +261,7 @@ class Drawer:
             if terms:
                 value = 1.5 * self.mean(row)[node] - plain
             if vector and node[0] != "n":
-                value = value + np.array(vector)
+                value[..., : len(vector)] += vector  # of `input`, to what it writes
             return Doing(verb="add", node=node, at=self.at(name_of(target), row), value=value)
 
         return action, [partial(row_of, node) for node in self.nodes(target)]

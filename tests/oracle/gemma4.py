@@ -37,10 +37,29 @@ class Gemma4:
         )  # fmt: skip
         return cls(env=env, model=model)
 
+    @property
+    def gives(self) -> bool:
+        """Whether `input` gives MLPs something beside the stream."""
+        return bool(self.model.config.hidden_size_per_layer_input)
+
     def embed(self, ids: Sequence[int]) -> Array:
-        """Scaled token embeddings, (T, d_model)."""
+        """Scaled token embeddings, and behind them what each MLP is given, (T, width)."""
         tokens = _array(self.model.model.embed_tokens.weight)
-        return tokens[list(ids)] * np.sqrt(tokens.shape[1])
+        return self.with_given(ids, tokens[list(ids)] * np.sqrt(tokens.shape[1]))
+
+    def with_given(self, ids: Sequence[int], embedded: Array) -> Array:
+        """Embeddings (T, d_model) with what MLPs are given of these tokens and of them."""
+        body, size = self.model.model, self.model.config.hidden_size_per_layer_input
+        if not size:
+            return embedded
+        own = _array(body.embed_tokens_per_layer.weight)[list(ids)] * np.sqrt(size)
+        found = []
+        for token, first in zip(own, embedded, strict=True):
+            made = _linear(body.per_layer_model_projection, first) / np.sqrt(len(first))
+            normed = [_normed(body.per_layer_projection_norm, part)
+                      for part in made.reshape(-1, size)]  # fmt: skip
+            found.append(np.concatenate([first, (np.concatenate(normed) + token) / np.sqrt(2)]))
+        return np.stack(found)
 
     def stream(
         self,
@@ -48,8 +67,12 @@ class Gemma4:
         values: Mapping[PlaceNode, Array],
         like: Mapping[PlaceNode, Array] | None = None,
     ) -> Array:
-        """Layer by layer; behind each one below the receiver's the whole is multiplied."""
-        total = values[INPUT]
+        """Layer by layer; behind each one below the receiver's the whole is multiplied.
+
+        Behind the stream of an MLP stands what `input` gives it.
+        """
+        width, size = self.model.config.hidden_size, self.model.config.hidden_size_per_layer_input
+        total = values[INPUT][:width]
         end = self.env.n_layers if receiver[0] == "logits" else receiver[1]
         for number, block in enumerate(self.model.model.layers):
             if ("a", number, 0) in values:
@@ -61,7 +84,10 @@ class Gemma4:
                 total = total + values["m", number]
             if number < end:
                 total = total * float(block.layer_scalar)
-        return total
+        if receiver[0] != "m":
+            return total
+        first = width + receiver[1] * size
+        return np.concatenate([total, values[INPUT][first : first + size]])
 
     def _written(self, number: int, values: Mapping[PlaceNode, Array]) -> Array:
         """What all heads of a layer write, before the norm behind them."""
@@ -112,13 +138,27 @@ class Gemma4:
         return (weights / weights.sum()) @ values
 
     def mlp(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
-        """What the MLP adds, after its own norm."""
-        block = self.model.model.layers[node[1]]
+        """What the MLP adds, after its own norm, and what the gate at the layer's end adds."""
+        block, width = self.model.model.layers[node[1]], self.model.config.hidden_size
         after = block.post_feedforward_layernorm
-        routed = like if self.routing else None
-        held = like if self.norms else None
+        own, given = stream[:width], stream[width:]
+        ours, theirs = (None, None) if like is None else (like[:width], like[width:])
+        routed = ours if self.routing else None
+        held = ours if self.norms else None
         other = None if held is None else self._mlp(block, held)
-        return _normed(after, self._mlp(block, stream, held, routed), other)
+        written = _normed(after, self._mlp(block, own, held, routed), other)
+        if not len(given):
+            return written
+        gate = None
+        if held is not None:
+            assert other is not None and theirs is not None
+            gate = self._gate(block, held + _normed(after, other), theirs)
+        added = self._gate(block, own + written, given)
+        return written + _normed(block.post_per_layer_input_norm, added, gate)
+
+    def _gate(self, block: Any, stream: Array, given: Array) -> Array:
+        asked = _gelu(_linear(block.per_layer_input_gate, stream))
+        return _linear(block.per_layer_projection, asked * given)
 
     def _mlp(
         self, block: Any, stream: Array, like: Array | None = None, routed: Array | None = None

@@ -131,11 +131,20 @@ def _streamed(
         else:
             new = now + doing.value[at]
         moved = new - entering
+    if receiver[0] == "m" and getattr(parts, "gives", False):  # what goes by no mark
+        done.discard(INPUT)
     kept = kept or any(flags[n][0] for n in values if n not in done)
     cut = cut or any(flags[n][1] for n in values if n not in done)
     if receiver[0] == "r":
         receiver = LOGITS if here == env.n_layers else ("a", here, 0)
-    return _sum(parts, receiver, values, like) + moved, kept, cut
+    return _with(_sum(parts, receiver, values, like), moved), kept, cut
+
+
+def _with(read: Array, moved: Any) -> Array:
+    """What is read with something added to the stream, which stands first in it."""
+    found = np.array(read)
+    found[..., : np.shape(moved)[-1] if np.ndim(moved) else None] += moved
+    return found
 
 
 def _sum(parts: Any, receiver: PlaceNode, values: Any, like: Any) -> Array:
@@ -194,14 +203,15 @@ def run_under(
         found, some_kept, some_cut = _streamed(
             parts, env, receiver, at, values, flags, doings, like
         )
-        return found + moved, some_kept, some_cut
+        return _with(found, moved), some_kept, some_cut
 
     def read_by(receiver: PlaceNode, at: int, got: Any, mixed: bool) -> tuple[Array, Array | None]:
         """The stream of these values, and of the run that norms are frozen to where they are."""
         if frozen_to is None or not mixed:
             return stream_of(receiver, at, *got)[0], None
         like = {node: frozen_to[node][at] for node in got[0]}
-        other = parts.stream(receiver, like) + frozen_to["moved", layer_of(receiver, env)][at]
+        moved = frozen_to["moved", layer_of(receiver, env)][at]
+        other = _with(parts.stream(receiver, like), moved)
         return stream_of(receiver, at, *got, like)[0], other
 
     def value(suffix: Path) -> tuple[Array, bool, bool, bool, bool]:
@@ -320,14 +330,12 @@ def plain_under(
 
     # The stream is kept as a difference from the sum of writers, so that norms behind attention
     # are the model's own.
-    moved = np.zeros_like(embedded)
+    moved = np.zeros_like([parts.stream(("a", 0, 0), {INPUT: one}) for one in embedded])
 
     def stream(receiver: PlaceNode) -> Array:
         before = senders(receiver, env)
-        return (
-            np.stack([parts.stream(receiver, {s: found[s][at] for s in before}) for at in places])
-            + moved
-        )
+        read = [parts.stream(receiver, {s: found[s][at] for s in before}) for at in places]
+        return _with(np.stack(read), moved)
 
     entering: dict[int, Array] = {}
 

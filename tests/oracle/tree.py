@@ -414,8 +414,9 @@ def mlp_part(
     """What a neuron adds to the stream, or an MLP without the neurons that stand apart."""
     if node[0] == "n":
         return parts.neuron(node, stream, like)
+    whole = parts.mlp(node, stream, like)
     apart = [parts.neuron(("n", at, j), stream, like) for at, j in neurons if at == node[1]]
-    return parts.mlp(node, stream, like) - sum(apart, np.zeros_like(stream))
+    return whole - sum(apart, np.zeros_like(whole))
 
 
 def plain_values(

@@ -76,7 +76,13 @@ class Adapter(Protocol):
 
     @abstractmethod
     def embed(self, ids: Tensor) -> Tensor:
-        """The sender `input`: token plus position embedding, (rows, pos) ids -> (rows, pos, d)."""
+        """The sender `input`: token plus position embedding, (rows, pos) ids -> (rows, pos, d); and
+        beside it, up to `ModelShape.input_width`, what MLPs are given of the tokens."""
+        ...
+
+    def noised(self, ids: Tensor, added: Tensor) -> Tensor:
+        """`embed` where `added` (rows, pos, d) is added to what enters the stream, and what follows
+        from that is of the sum."""
         ...
 
     def embedding_std(self) -> float:
@@ -246,7 +252,11 @@ class Adapter(Protocol):
     @abstractmethod
     def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """What the MLP adds to the residual stream, (..., d) -> (..., d): with the norm before it,
-        its output bias and, where a family has one, the norm after it."""
+        its output bias and, where a family has one, the norm after it.
+
+        Where `input` gives it something beside the stream, that stands behind the stream's d
+        numbers, `ModelShape.per_layer_input` more.
+        """
         ...
 
     @abstractmethod
@@ -357,22 +367,29 @@ class LayerValues:
 
 def layers(
     adapter: Adapter,
-    embedded: Tensor,
+    embedded: Tensor | None,
     lengths: Tensor | None = None,
     *,
     first: int = 0,
+    stream: Tensor | None = None,
     n_layers: int | None = None,
     note_scales: bool = False,
 ) -> Iterator[LayerValues]:
     """The layers of a plain forward pass, one after another, from the parts of a model.
 
     Args:
-        embedded: (rows, pos, d) values of `input`, or the stream that enters layer `first`.
+        embedded: (rows, pos, input_width) values of `input`; None where a stream is given and
+            `input` gives MLPs nothing beside it.
+        stream: (rows, pos, d) what enters layer `first`, None for 0.
         lengths: (rows,) true lengths of right-padded rows.
         n_layers: the layer before which to stop, None for none.
     """
-    shape, resid = adapter.shape, embedded
-    rows, pos, _ = embedded.shape
+    shape = adapter.shape
+    if stream is None:
+        assert embedded is not None
+        stream = embedded[..., : shape.d_model]
+    resid = stream
+    rows, pos, _ = resid.shape
     places = torch.arange(pos, device=adapter.device).expand(rows, pos)
     valid = None if lengths is None else places < lengths.to(adapter.device).unsqueeze(-1)
     last = shape.n_layers if n_layers is None else min(n_layers, shape.n_layers)
@@ -399,6 +416,9 @@ def layers(
         written = adapter.attention_write(layer, z, noted)
         middle = adapter.behind_attention(layer, resid + written)
         read = resid if shape.parallel else middle
+        if shape.per_layer_input:
+            assert embedded is not None
+            read = torch.cat((read, embedded[..., shape.given(layer)]), dim=-1)
         out = adapter.mlp(layer, read, noted) if shape.has_mlp else None
         resid = middle if out is None else adapter.behind_mlp(layer, middle + out)
         yield LayerValues(

@@ -202,6 +202,10 @@ class CausalAdapter(Adapter):
 
     # ---------------------------------------------------------------- embedding, unembedding
 
+    def noised(self, ids: Tensor, added: Tensor) -> Tensor:
+        """The sender `input` with something added, (rows, pos, d)."""
+        return self.embed(ids) + added
+
     def embedding_std(self) -> float:
         """The standard deviation of all entries of the token embedding matrix."""
         if self._embedding_std is None:
@@ -264,8 +268,9 @@ class CausalAdapter(Adapter):
 
     def decomposed_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Logits (rows, pos, d_vocab) of ids (rows, pos), from the parts."""
-        resid = self.embed(ids)
-        for layer in layers(self, resid, lengths):
+        embedded = self.embed(ids)
+        resid = embedded[..., : self.shape.d_model]
+        for layer in layers(self, embedded, lengths):
             resid = layer.after
         return self.unembed(self.final_norm(resid))
 

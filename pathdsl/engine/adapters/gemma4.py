@@ -20,8 +20,12 @@ those of the last layer before them of the same kind (`ModelShape.keys_from`), m
 that enters that layer, with its norms and weights. In other respects a layer is one of Gemma 3
 without a scale of scores.
 
-Refused: the gate at the end of a layer that reads a second embedding
-(`hidden_size_per_layer_input`). Experts are in `gemma4_experts.py`.
+With `hidden_size_per_layer_input` a layer ends with `r += norm(projection(act(gate(r)) * given))`,
+where `given` is a second embedding of the token, of this layer, plus a projection of its first. The
+gate belongs to the layer's MLP, which so writes `mlp(r) + gate(r + mlp(r), given)`; `given` belongs
+to `input`, whose value is the first embedding and behind it what it gives each MLP.
+
+Experts are in `gemma4_experts.py`.
 
 Source: `transformers/models/gemma4/modeling_gemma4.py`.
 """
@@ -68,6 +72,7 @@ __all__ = ["Gemma4Adapter", "ScaledNorm"]
 _BUILD = replace(BUILDS["gemma3_text"], file="gemma4")
 _BEFORE = (_BUILD.before_attention, _BUILD.before_mlp)
 _AFTER = (_BUILD.after_attention, _BUILD.after_mlp)
+_AFTER_GATE = "post_per_layer_input_norm"
 
 
 class ScaledNorm(nn.Module):
@@ -132,10 +137,12 @@ class Gemma4Adapter(LlamaAdapter):
         # By what a value of each layer is multiplied on its way to the last norm.
         arrives = [*accumulate(reversed(scalars), lambda x, y: x * y)][::-1]
         self._embedding_scale = None if arrives[0] == 1.0 else arrives[0]
+        self._arrives = arrives
+        after = (*_AFTER, _AFTER_GATE) if shape.per_layer_input else _AFTER
         self._norms: list[dict[str, nn.Module]] = [
             {
                 **{name: _scaled(getattr(block, name), arrives=here) for name in _BEFORE},
-                **{name: _scaled(getattr(block, name), gain=here) for name in _AFTER},
+                **{name: _scaled(getattr(block, name), gain=here) for name in after},
             }
             for block, here in zip(body.layers, arrives, strict=True)
         ]
@@ -150,10 +157,45 @@ class Gemma4Adapter(LlamaAdapter):
             for layer, (block, here) in enumerate(zip(body.layers, arrives, strict=True))
         ]
 
-    # ---------------------------------------------------------------- MLP
+    # ---------------------------------------------------------------- embedding, MLP
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """The token embedding as it arrives, and what each MLP is given of it: (rows, pos) ids ->
+        (rows, pos, input_width)."""
+        return self._input(ids, self.model.model.embed_tokens(ids.to(self._device)))
+
+    def noised(self, ids: Tensor, added: Tensor) -> Tensor:
+        """The same of an embedding to which something is added as it arrives."""
+        embedded = self.model.model.embed_tokens(ids.to(self._device))
+        scale = self._embedding_scale
+        return self._input(ids, embedded + (added if scale is None else added / scale))
+
+    def _input(self, ids: Tensor, embedded: Tensor) -> Tensor:
+        scale = self._embedding_scale
+        arrives = embedded if scale is None else embedded * scale
+        if not self.shape.per_layer_input:
+            return arrives
+        body = self.model.model
+        of_tokens = body.get_per_layer_inputs(ids.to(self._device))
+        given = body.project_per_layer_inputs(embedded, of_tokens)  # (rows, pos, n_layers, numbers)
+        return torch.cat((arrives, given.flatten(-2)), dim=-1)
 
     def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The MLP, with the experts beside it where there are any, (..., d) -> (..., d)."""
+        """The MLP, with the experts beside it where there are any, (..., d) -> (..., d); with a
+        second embedding behind the stream also the gate that reads the stream behind it."""
+        width = self.shape.per_layer_input
+        if not width:
+            return self._mlp(layer, resid, scales)
+        stream, given = resid.split((self.shape.d_model, width), dim=-1)
+        written = self._mlp(layer, stream, scales)
+        block, arrives = self.blocks[layer], self._arrives[layer]
+        behind = stream + written
+        behind = behind if arrives == 1 else behind / arrives
+        gate = block.act_fn(block.per_layer_input_gate(behind))
+        added = block.per_layer_projection(gate * given)
+        return written + self._normed(layer, _AFTER_GATE, added, scales, "scale_after_gate")
+
+    def _mlp(self, layer: int, resid: Tensor, scales: Scales | None) -> Tensor:
         norms = self._of_experts[layer]
         if norms is None:
             return super().mlp(layer, resid, scales)
@@ -263,5 +305,12 @@ def _parts(model: Any, shape: ModelShape) -> dict[str, type[nn.Module]]:
         slots = "qo" if given else "qko" if same else "qkvo"
         linear = [f"{attention}.{slot}_proj" for slot in slots]
         linear += [f"{block}.mlp.{name}_proj" for name in ("gate", "up", "down")]
+        if shape.per_layer_input:
+            parts[f"{block}.{_AFTER_GATE}"] = Gemma4RMSNorm
+            linear += [f"{block}.per_layer_input_gate", f"{block}.per_layer_projection"]
         parts |= dict.fromkeys(linear, nn.Linear)
+    if shape.per_layer_input:
+        parts["model.embed_tokens_per_layer"] = Gemma4TextScaledWordEmbedding
+        parts["model.per_layer_model_projection"] = nn.Linear
+        parts["model.per_layer_projection_norm"] = Gemma4RMSNorm
     return parts

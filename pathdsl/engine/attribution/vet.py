@@ -62,6 +62,12 @@ def vet(asked: Attribution, shape: ModelShape, routed: bool) -> None:
             "here do not go back to",
             "by: exact; to discover a circuit, `--method acdc`",
         )
+    if shape.per_layer_input and not record.exact:
+        raise _refused(
+            f"`by: {record.name}` has no scores on this model (`{shape.family}`)",
+            "`input` gives its MLPs a second embedding beside the stream, which slopes leave out",
+            "by: exact; to discover a circuit, `--method acdc`",
+        )
     if routed and not record.exact:
         raise _refused(
             f"`by: {record.name}` follows slopes, and these are of routings that are recomputed",

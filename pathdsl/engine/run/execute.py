@@ -7,10 +7,11 @@ from the plan. Values live as (tokens, width) matrices over the tokens at which 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from pathdsl.engine.adapters.base import SLOTS, Adapter
 from pathdsl.engine.adapters.norms import Given, Noted
@@ -18,7 +19,7 @@ from pathdsl.engine.run.attention import HeadGroup, attend_group, group_heads
 from pathdsl.engine.run.plain import PlainValues, with_bias
 from pathdsl.engine.run.projections import Projected, chunk_tokens, portions, project_all
 from pathdsl.engine.run.recurrences import recur
-from pathdsl.engine.run.sites import Decided, Sites
+from pathdsl.engine.run.sites import Decided, Sites, neighbours
 from pathdsl.plan.liveness import Schedule, reads_of
 from pathdsl.plan.masks import TRUE
 from pathdsl.plan.needs import mlp_scales, plain_write
@@ -113,9 +114,8 @@ class BatchExecution:
         for number in kinds[InputResid]:
             step = self.plan.steps[number]
             assert isinstance(step, InputResid)
-            self.values[number] = self._blend(
-                step.blend, self.plan.need[number], lambda s, m: self._source(s, "input", 0, m)
-            )
+            stream = slice(self.plan.shape.d_model)
+            self.values[number] = self._of_input(step.blend, self.plan.need[number], stream)
         for group in self._by_norm(kinds[AttentionResid]):
             self._attention_resids(group)
         self._mlp_resids(kinds[MlpResid])
@@ -182,7 +182,7 @@ class BatchExecution:
             every = self._mixed_heads(step.layer, range(len(step.heads)), step.heads, need)
             self.adapter.attention_write(step.layer, every, noted)
         else:
-            stream = self.at(step.resid, need)
+            stream = self._read_by_mlp(step, need)
             if step.kind == "scale_final":
                 self.adapter.final_norm(stream, noted)
             elif step.kind in OF_MLP:
@@ -217,7 +217,8 @@ class BatchExecution:
         for factor, blend in step.terms:
             found = found + factor * self.blended(blend, *step.place, need)
         if step.vector and step.place.kind != "hidden":
-            found = found + self._vector(step)
+            vector = self._vector(step)  # of `input`, to what it writes to the stream
+            found = found + functional.pad(vector, (0, found.shape[-1] - len(vector)))
         self.values[number] = found
 
     def _vector(self, step: ValueCopy) -> Tensor:
@@ -249,6 +250,25 @@ class BatchExecution:
         """A value of a plain run, or of a constant."""
         run = self.plan.run_of(source, kind, layer)
         return self.sources[run].at((kind, layer), mask, self.sites)
+
+    def _of_input(self, blend: Blend, need: int, part: slice) -> Tensor:
+        """Some numbers of the value of `input`, each token's from the source that is named."""
+
+        def value(source: int, mask: int) -> Tensor:
+            if source >= 0:
+                return self.sites.take(self.values[source][:, part], self.plan.need[source], mask)
+            kept = self.sources[self.plan.run_of(source, "input", 0)]
+            return self.sites.take(kept.values["input", 0][:, part], kept.stored["input", 0], mask)
+
+        return self._blend(blend, need, value)
+
+    def _read_by_mlp(self, step: MlpCopy | HiddenCopy | ScaleCopy, need: int) -> Tensor:
+        """The stream that an MLP reads, with what `input` gives it behind it where it does."""
+        stream = self.at(step.resid, need)
+        if isinstance(step, HiddenCopy) or not step.given:
+            return stream
+        given = self._of_input(step.given, need, self.plan.shape.given(step.layer))
+        return torch.cat((stream, given), dim=-1)
 
     def _blend(self, blend: Blend, need: int, value: Callable[[int, int], Tensor]) -> Tensor:
         """Values at `need`, each token from the source that the blend names there."""
@@ -361,7 +381,7 @@ class BatchExecution:
         )
         for source, places in whole.items():
             values = self._of_run(source, "head", layer, need)
-            for here, there in _neighbours(places, numbers):
+            for here, there in neighbours(places, numbers):
                 out[:, here] = values[:, there]
         for place, blend in rest:
 
@@ -467,7 +487,7 @@ class BatchExecution:
             for number in batch:
                 step = self.plan.steps[number]
                 assert isinstance(step, MlpCopy | HiddenCopy)
-                inputs.append(self.at(step.resid, self.plan.need[number]))
+                inputs.append(self._read_by_mlp(step, self.plan.need[number]))
             layer = self._normed(batch[0]).layer
             joined = torch.cat(inputs)
             scales = self._frozen(mlp_scales(self.plan.shape), batch)
@@ -564,19 +584,6 @@ class BatchExecution:
             )  # fmt: skip
             streams[tuple(own)].append(number)
         return streams
-
-
-def _neighbours(places: Sequence[int], numbers: Sequence[int]) -> Iterator[tuple[slice, slice]]:
-    """Ascending places and their numbers as slices: an index would be copied to the device."""
-    start = 0
-    for end in range(1, len(places) + 1):
-        first, other = places[start], numbers[places[start]]
-        if end < len(places) and (
-            places[end] - first == numbers[places[end]] - other == end - start
-        ):
-            continue
-        yield slice(first, first + end - start), slice(other, other + end - start)
-        start = end
 
 
 def _parts(joined: Tensor) -> Iterable[tuple[int, Tensor]]:

@@ -46,6 +46,7 @@ def block_rows(shape: ModelShape, n_pos: int, memory: int) -> int:
     """
     units = max(map(shape.used_units, range(shape.n_layers)), default=0)
     working = 6 * shape.d_model + units + shape.n_heads * n_pos
+    working += shape.n_layers * shape.per_layer_input
     if shape.recurrence is not None:
         working += shape.recurrence.working
     heads = [shape.heads_in(k) * shape.head_width(k) for k in range(shape.n_layers)]
@@ -59,8 +60,9 @@ def block_rows(shape: ModelShape, n_pos: int, memory: int) -> int:
 class BlockRun:
     """What makes a plain run: `name` says all that enters the model, and which model.
 
-    `embedded` gives the values of `input`, (rows, pos, d_model); `lengths`: (rows,) true lengths.
-    `tick`: called after each layer. `share`: of the rows that belong together, which this block is.
+    `embedded` gives the values of `input`, (rows, pos, input_width); `lengths`: (rows,) the true
+    ones. `tick`: called after each layer. `share`: of the rows that belong together, which this
+    block is.
     """
 
     name: bytes
@@ -81,10 +83,12 @@ class BlockRun:
         first, stream = self.start(wanted, start)
         places = {id(where): torch.from_numpy(np.flatnonzero(where)) for where in wanted.values()}
         flat = {key: places[id(where)] for key, where in wanted.items()}
-        resid = self.embedded() if stream is None else _padded(stream, real)
+        again = stream is None or self.adapter.shape.per_layer_input
+        embedded = self.embedded() if again else None
         made = plain_run(
-            self.adapter, resid, torch.from_numpy(self.lengths), flat, self.tick, first
-        )
+            self.adapter, embedded, torch.from_numpy(self.lengths), flat, self.tick, first,
+            None if stream is None else _padded(stream, real),
+        )  # fmt: skip
         return Block(tokens=dict(wanted), values=made)
 
     def weight(self, wanted: Tokens) -> int:

@@ -42,21 +42,23 @@ def with_bias(hidden: Tensor) -> Tensor:
 
 def plain_run(
     adapter: Adapter,
-    resid: Tensor,
+    embedded: Tensor | None,
     lengths: Tensor,
     want: Mapping[Key, Tensor],
     tick: Callable[[], None] = lambda: None,
     first: int = 0,
+    stream: Tensor | None = None,
 ) -> dict[Key, Tensor]:
     """Run a block of rows through every component, and keep what is wanted.
 
     Args:
-        resid: (rows, pos, d_model) the stream that enters layer `first`; for 0 the values of
-            `input`, noise included.
+        embedded: (rows, pos, input_width) the values of `input`, noise included; None where a
+            stream is given and `input` gives MLPs nothing beside it.
         lengths: (rows,) true lengths.
         want: flat numbers row * pos + position of the tokens at which each value is kept. None is
             of a place before layer `first`.
         tick: called after each layer.
+        stream: (rows, pos, d_model) what enters layer `first`; None for 0.
 
     Returns:
         Heads as (tokens, n_heads, d_head), hidden values as (tokens, d_mlp + 1), scales as
@@ -70,12 +72,17 @@ def plain_run(
             found[key] = value.flatten(0, 1).index_select(0, want[key].to(value.device))
 
     shape = adapter.shape
-    keep(("input", 0), resid)
+    if stream is None:
+        assert embedded is not None
+        keep(("input", 0), embedded)
+        stream = embedded[..., : shape.d_model]
+    resid = stream
     keep(("resid", 2 * first), resid)
     wants_scales = any(kind in SCALES for kind, _ in want)
     for each in layers(
-        adapter, resid, lengths, first=first, n_layers=layers_of(want), note_scales=wants_scales
-    ):
+        adapter, embedded, lengths, first=first, stream=stream, n_layers=layers_of(want),
+        note_scales=wants_scales,
+    ):  # fmt: skip
         layer, resid = each.layer, each.after
         keep(("head", layer), each.z)
         keep(("attn", layer), each.written)

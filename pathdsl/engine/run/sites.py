@@ -6,7 +6,7 @@ token of the step's mask, in row-major order. Reading a step at a subset is one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -162,3 +162,16 @@ class Sites:
                 whole=bool(real.all()),
             )
         return found
+
+
+def neighbours(places: Sequence[int], numbers: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """Ascending places and their numbers as slices: an index would be copied to the device."""
+    start = 0
+    for end in range(1, len(places) + 1):
+        first, other = places[start], numbers[places[start]]
+        if end < len(places) and (
+            places[end] - first == numbers[places[end]] - other == end - start
+        ):
+            continue
+        yield slice(first, first + end - start), slice(other, other + end - start)
+        start = end

@@ -113,8 +113,7 @@ class Rows:
         """The run of a block of prompts; `added` to its embeddings is what `what` says."""
 
         def embedded() -> Tensor:
-            found = self.adapter.embed(ids)
-            return found if added is None else found + added()
+            return self.adapter.embed(ids) if added is None else self.adapter.noised(ids, added())
 
         of = f"{self.kept.owner} {what} {tuple(ids.shape)} ".encode()
         name = hashlib.blake2b(of + ids.numpy().tobytes() + lengths.numpy().tobytes()).digest()
@@ -260,6 +259,7 @@ def _own_answers(rows: Rows, sites: Sites, mask: int, constants: Tensor) -> Tens
     row, place = sites.rows_of(mask), sites.positions_of(mask)
     behind = torch.from_numpy(place >= rows.task.prompt_lengths[here][row]).to(constants.device)
     own = rows.adapter.embed(ids)[torch.from_numpy(row), torch.from_numpy(place)]
+    own = own[:, : constants.shape[-1]]
     return torch.where(behind[:, None], own.to(constants.device), constants)
 
 

@@ -21,9 +21,6 @@ def gemma4_shape(config: Mapping[str, object]) -> ModelShape:
     """The shape of a Gemma 4 that reads text; heads of its full layers may be wider, and fewer
     keys and values. `d_head` is the widest."""
     config = {**_GEMMA4, **config}
-    for key, why in _GEMMA4_NOT.items():
-        if config.get(key):
-            raise UnsupportedConfig(f"{why} (`{key}: {config[key]}`)")
     if config.get("use_bidirectional_attention") == "all":
         raise UnsupportedConfig("the heads see later positions (`use_bidirectional_attention`)")
     n_layers, n_heads = integer(config, "num_hidden_layers"), integer(config, "num_attention_heads")
@@ -41,6 +38,9 @@ def gemma4_shape(config: Mapping[str, object]) -> ModelShape:
     for layer, source in enumerate(keys_from):
         if (sizes[layer], groups[layer]) != (sizes[source], groups[source]):
             raise ValueError(f"layer {layer} cannot read the keys of layer {source}: other heads")
+    given = integer(config, "hidden_size_per_layer_input", 0)
+    if given and integer(config, "vocab_size_per_layer_input") < integer(config, "vocab_size"):
+        raise ValueError("some tokens have no second embedding (`vocab_size_per_layer_input`)")
     width = integer(config, "intermediate_size")
     doubled = bool(config.get("use_double_wide_mlp")) and bool(keys_from)
     units = tuple(width * (1 + (doubled and source != i)) for i, source in enumerate(keys_from))
@@ -62,17 +62,15 @@ def gemma4_shape(config: Mapping[str, object]) -> ModelShape:
         mixture=_mixture(config, n_layers),
         keys_from=keys_from,
         units=units if doubled else (),
+        per_layer_input=given,
     )
 
 
 _GEMMA4: Mapping[str, object] = {  # what an absent field means
     "head_dim": 256, "num_key_value_heads": 4, "sliding_window": 512,
     "hidden_size_per_layer_input": 256, "global_head_dim": 512, "num_kv_shared_layers": 0,
+    "vocab_size_per_layer_input": 262_144,
 }  # fmt: skip
-_GEMMA4_NOT = {
-    "hidden_size_per_layer_input": "a gate at the end of each layer reads the stream and a second "
-    "embedding, and no node stands for it",
-}
 
 
 def _mixture(config: Mapping[str, object], n_layers: int) -> Mixture | None:

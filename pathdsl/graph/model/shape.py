@@ -50,6 +50,7 @@ class ModelShape:
     their head 0, has one input, `v`, and what it writes is as wide as the stream.
     `keys_from`: for each layer the one whose keys and values its heads read, where that is another
     than their own; empty where each layer has its own.
+    `per_layer_input`: numbers of a second embedding that `input` gives each MLP beside the stream.
     `units`: for each layer the hidden units of its MLP, where layers differ; `d_mlp` are then the
     most.
     """
@@ -83,6 +84,7 @@ class ModelShape:
     recurrence: Recurrence | None = field(default=None, metadata={"later": True})
     keys_from: tuple[int, ...] = field(default=(), metadata={"later": True})
     units: tuple[int, ...] = field(default=(), metadata={"later": True})
+    per_layer_input: int = field(default=0, metadata={"later": True})
 
     def recurs(self, layer: int) -> bool:
         """Whether a recurrence stands in the place of a layer's heads."""
@@ -131,6 +133,17 @@ class ModelShape:
         if self.mixture is None or not self.mixture.layers[layer]:
             return self.units[layer] if self.units else self.d_mlp
         return self.mixture.top * self.mixture.width + self.mixture.shared
+
+    @property
+    def input_width(self) -> int:
+        """Numbers of the value of `input`: what it writes to the stream, then what it gives the
+        MLP of each layer."""
+        return self.d_model + self.n_layers * self.per_layer_input
+
+    def given(self, layer: int) -> slice:
+        """Which of these are given to the MLP of a layer."""
+        first = self.d_model + layer * self.per_layer_input
+        return slice(first, first + self.per_layer_input)
 
     @property
     def mean_units(self) -> int:

@@ -16,7 +16,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.render import render
 from pathdsl.lang.visible import visible
 from pathdsl.report.data.result import Object, diagnostic_object, proof_object
-from pathdsl.report.numbers import groups_text, many, mlps_text, size_text
+from pathdsl.report.numbers import groups_text, many, mlps_text, size_text, widths_text
 from pathdsl.report.text.style import View, paragraph, table
 
 __all__ = ["NEEDED", "doctor_object", "doctor_report"]
@@ -134,7 +134,8 @@ def _structure(shape: ModelShape, diagnosis: Diagnosis) -> list[list[str]]:
         [
             "widths",
             f"d_model {shape.d_model:,}, head {shape.d_head:,}"
-            + (f", MLP {shape.d_mlp:,}" if shape.has_mlp and shape.mixture is None else "")
+            + (f", MLP {widths_text(shape)}" if shape.has_mlp and shape.mixture is None else "")
+            + (f", {shape.per_layer_input:,} more for each MLP" if shape.per_layer_input else "")
             + f", vocabulary {shape.d_vocab:,}"
             + (f", {shape.d_vocab_out:,} logits" if shape.d_vocab_out else ""),
         ],
