@@ -38,6 +38,11 @@ MODELS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "gemma4": ({"hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0,
                 "global_head_dim": 16},
                {**_VIT, "num_key_value_heads": 2, "head_dim": 8}),
+    "gemma4_small": ({"hidden_size_per_layer_input": 4, "num_kv_shared_layers": 1,
+                      "global_head_dim": 16, "vocab_size_per_layer_input": 64,
+                      "num_hidden_layers": 3, "use_double_wide_mlp": True,
+                      "layer_types": ["sliding_attention", "full_attention", "full_attention"]},
+                     {**_VIT, "num_key_value_heads": 2, "head_dim": 8}),
     "qwen3_5": (_DELTAS, _QWEN),
     "qwen3_5_moe": ({**_DELTAS, **_EXPERTS}, _QWEN),
     "mistral3": ({}, {**_VIT, "head_dim": 8}),
@@ -45,7 +50,7 @@ MODELS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
                {**_VIT, "vision_output_dim": 16, "projector_input_dim": 16,
                 "projector_output_dim": 16}),
 }  # fmt: skip
-STREAMED = ("gemma3", "qwen3_5", "mistral3")
+STREAMED = ("gemma3", "gemma4_small", "qwen3_5", "mistral3")
 
 
 def at(folder: Path) -> ModelSource:
@@ -55,7 +60,9 @@ def at(folder: Path) -> ModelSource:
 def save(kind: str, folder: Path) -> Any:
     """A random whole model in a folder."""
     text, images = MODELS[kind]
-    config = AutoConfig.for_model(kind, text_config={**TEXT, **text}, vision_config={**images})
+    config = AutoConfig.for_model(
+        kind.removesuffix("_small"), text_config={**TEXT, **text}, vision_config={**images}
+    )
     torch.manual_seed(0)
     model = AutoModelForImageTextToText.from_config(config, attn_implementation="eager").eval()
     with torch.no_grad():
@@ -73,7 +80,9 @@ def some_ids() -> torch.Tensor:
 def test_it_is_the_whole_model_on_text(kind: str, tmp_path: Path) -> None:
     whole, ids = save(kind, tmp_path), some_ids()
     loaded = load(at(tmp_path))
-    assert loaded.facts["architecture"].endswith(f"ForCausalLM, the text of a {kind}")
+    assert loaded.facts["architecture"].endswith(
+        f"ForCausalLM, the text of a {kind.removesuffix('_small')}"
+    )
     assert loaded.adapter.shape == vet_config(at(tmp_path), config_of(at(tmp_path)) or {})
     with torch.no_grad():
         wanted = whole(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
@@ -121,6 +130,10 @@ def test_a_config_as_it_is_published() -> None:
         ("model.language_model.norm.weight", "model.norm.weight"),
         ("language_model.lm_head.weight", "lm_head.weight"),
         ("lm_head.weight", "lm_head.weight"),
+        (
+            "model.language_model.embed_tokens_per_layer.weight",
+            "model.embed_tokens_per_layer.weight",
+        ),
         ("vision_tower.encoder.layers.0.norm.weight", None),
         ("model.visual.blocks.0.norm.weight", None),
         ("mtp.layers.0.norm.weight", None),

@@ -285,16 +285,18 @@ def strangers(
     if turns:
         quiet.append(re.compile(r"rotary_emb\.inv_freq"))
     known, prefix = set(model.state_dict()), f"{model.base_model_prefix}."
-    found = set(unused)
+    found, of_text = set(unused), set()
     for path in files:
         with safe_open(path, framework="pt") as weights:
+            of_text.update(filter(None, map(language_name, weights.keys() if part else ())))
             found.update(
                 name
                 for name in weights.keys()
                 if not {name, prefix + name} & known and any(p.search(name) for p in quiet)
             )
     if part:
-        found = {own for name in found if (own := language_name(name)) and own not in known}
+        renamed = {language_name(name) or name for name in found}  # or transformers has done so
+        found = (renamed & of_text) - known
     unread = tuple(_of_shared_keys(model))
     return sorted(
         name

@@ -65,8 +65,6 @@ _ABOVE = ("quantization_config", "compression_config", "auto_map")
 RENAMED: Mapping[str, str] = {r"^language_model\.": "", r"^model\.language_model\.": "model."}
 """Names of weights in the whole model and in its part, as patterns of `re.sub`."""
 
-_OF_TEXT = re.compile(r"(model\.(layers|embed_tokens|norm|rotary_emb)\.|lm_head\.)")
-
 
 def language_part(config: dict[str, Any]) -> dict[str, Any]:
     """The config of the part that reads text, for configs of `WHOLES`; any other as it is."""
@@ -86,5 +84,6 @@ def language_part(config: dict[str, Any]) -> dict[str, Any]:
 def language_name(name: str) -> str | None:
     """What a weight of the whole model is called in its part for text; None where it is of none."""
     for pattern, instead in RENAMED.items():
-        name = re.sub(pattern, instead, name)
-    return name if _OF_TEXT.match(name) else None
+        if re.match(pattern, name):
+            return re.sub(pattern, instead, name)
+    return name if name.startswith("lm_head.") else None
