@@ -285,7 +285,7 @@ def strangers(
     if turns:
         quiet.append(re.compile(r"rotary_emb\.inv_freq"))
     known, prefix = set(model.state_dict()), f"{model.base_model_prefix}."
-    found, of_text = set(unused), set()
+    found, of_text = set(unused), set[str]()
     for path in files:
         with safe_open(path, framework="pt") as weights:
             of_text.update(filter(None, map(language_name, weights.keys() if part else ())))
