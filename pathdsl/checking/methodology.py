@@ -95,6 +95,15 @@ def methodology(
             "a head's value is taken before the norm after attention; each reader applies that "
             "norm to the sum of the head copies that it reads"
         )
+    if any(one.keys_from for one in shapes):
+        said["keys and values"] = (
+            "heads of layers that are given those of an earlier layer read them at its entry, with "
+            "its norm and weights, and their queries at their own"
+        )
+    if any(one.per_layer_input for one in shapes):
+        said["second embedding"] = (
+            "what MLPs are given beside the stream is a part of `input` and comes by its edge"
+        )
     if any(one.normed_stream for one in shapes):
         said["norms of the stream"] = (
             "each reader norms the sums of the copies that it reads, one inside the other"

@@ -28,6 +28,7 @@ from tests.engine.attribution_cases import asked
 from tests.engine.engine_cases import PAIRED, TASK
 from tests.engine.family_cases import Exact
 from tests.engine.test_adapter_gemma4 import CONFIG, SOURCE, make, worst
+from tests.engine.test_gemma4_experts import EXPERTS
 from tests.engine.test_gemma4_shared_keys import OnMarks, same
 from tests.engine.test_gemma4_shared_keys import opened as opened_shared
 from tests.engine.test_under_tree import VERBS, compare, compare_parts
@@ -46,6 +47,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "e2b": {"num_hidden_layers": 4, "scalars": (0.5, 1.7, 0.3, 1.2), "num_kv_shared_layers": 2,
             "layer_types": ["sliding_attention", "full_attention"] * 2,
             "use_double_wide_mlp": True, "final_logit_softcapping": 3.0},
+    "experts": EXPERTS,
 }  # fmt: skip
 
 
@@ -101,8 +103,20 @@ def test_engine_is_the_literal_tree() -> None:
 TREES = (200, 211, 214, 217, 221)
 
 
+@pytest.mark.parametrize(("norms", "routing"), [(True, False), (False, True)])
+def test_beside_experts_and_keys_of_other_layers(norms: bool, routing: bool) -> None:
+    with Exact(), torch.no_grad():
+        for _, one in opened((210, 214), **EXPERTS):
+            parts = replace(Gemma4.of(one.adapter.model), norms=norms, routing=routing)  # type: ignore[attr-defined]
+            one = replace(one, frozen=norms, routed=routing)
+            found = one.logits(list(dict.fromkeys([one.run(one.treated), REFERENCE])))
+            tree = from_tree(replace(one, frozen=True), parts)
+            same(found[0], tree, one.case.text)
+            same(found[-1], one.plain("reference"), one.case.text)
+
+
 @pytest.mark.parametrize(
-    ("drawer", "seeds"), [(Drawer, (2, 7, 23, 44)), (OnMarks, (15, 30, 46, 57))]
+    ("drawer", "seeds"), [(Drawer, (2, 7, 23, 44)), (OnMarks, (30, 46, 57))]
 )
 def test_intervened_runs_are_the_literal_tree(drawer: type[Drawer], seeds: tuple[int, ...]) -> None:
     """What `input` gives an MLP goes by no mark: a constant there does not hide it."""
