@@ -34,9 +34,9 @@ def breaking(
     from pathdsl.report.data.result import dump
     from pathdsl.report.text.breaking import breaking_object, breaking_text, closing
 
+    view = view_of(no_color=no_color)
     names = files or ["."]
     since = changes_since(names, against, allow_outside=allow_outside)
-    view = view_of(no_color=no_color)
     compared = [file for file in since.files if not file.faults]
     for file in since.files:
         if file.faults:

@@ -104,11 +104,12 @@ def list_(
     from pathdsl.report.data.result import dump
     from pathdsl.report.text.cache import contents_object, list_text
 
+    view = view_of(no_color=no_color, everything=everything)
     found, limit = _contents(store), store_limit() if store is None else None
     if style is Format.JSON:
         out(dump(contents_object(found, limit, everything=True)))
     else:
-        out(list_text(found, view_of(no_color=no_color, everything=everything)))
+        out(list_text(found, view))
 
 
 @app.command("prune", cls=Verb, short_help="Remove what was not used for long.")

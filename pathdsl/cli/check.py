@@ -151,10 +151,11 @@ def check(
         words = words_of(
             files, sets=sets, seed=seed, only=only, device=device.value, models=models,
             memory=memory, max_states=max_states, max_copies=max_copies, threads=threads,
-            store=store, flags=("--both-norms" * both_norms, "--allow-outside" * allow_outside),
+            store=store, diagnostics=diagnostics.value,
+            flags=("--both-norms" * both_norms, "--allow-outside" * allow_outside),
         )  # fmt: skip
         more = words_of(
-            [], format=style.value, values=values, diagnostics=diagnostics.value,
+            [], format=style.value, values=values,
             flags=("--all" * everything, "--allow-inconclusive" * allow_inconclusive,
                    "--quiet" * quiet, "--no-color" * no_color),
         )  # fmt: skip

@@ -66,7 +66,7 @@ def data(
 
     if columns is not None and show is None:
         raise typer.BadParameter("`--columns` is for `--show N`; JSONL has all columns")
-    sources = {}
+    sources, view = {}, view_of(no_color=no_color)
     try:
         if _is_call(subject):
             model = _model(models)
@@ -85,7 +85,7 @@ def data(
             out(to_jsonl(found.rows), verbatim=True)
         else:
             asked = _columns(columns, found)
-            out(shown_text(found, asked, show, view_of(no_color=no_color)))
+            out(shown_text(found, asked, show, view))
     except PathdslError as error:
         complain(error.diagnostics, sources)
         raise typer.Exit(error.exit_code) from error

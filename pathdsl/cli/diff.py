@@ -84,6 +84,7 @@ def diff(
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?%?", within) or not float(within.rstrip("%")):
         raise typer.BadParameter(f"`--within {within[:40]}`: wanted for example 5% or 0.2")
     _vet_scores(scores)
+    view = view_of(no_color=no_color, everything=everything)
     options = read_options(
         sets=sets, seed=seed, models=models, memory=memory, max_states=max_states,
         max_copies=max_copies, device=device, threads=threads, allow_outside=allow_outside,
@@ -115,7 +116,7 @@ def diff(
     if style is Format.JSON:
         out(dump(diff_object(first, second, found, int(code))))
     else:
-        out(diff_text(first, second, found, view_of(no_color=no_color, everything=everything)))
+        out(diff_text(first, second, found, view))
     if found.scores is not None and found.scores.faults:
         complain(found.scores.faults, found.scores.outcome.sources)
     raise typer.Exit(code)

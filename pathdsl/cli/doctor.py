@@ -48,6 +48,7 @@ def doctor(
     no_color: NoColor = False,
 ) -> None:
     """Say what a model is made of, whether it can be checked, and if not, what it lacks."""
+    view = view_of(no_color=no_color)
     source = read_model(model, dtype)
 
     from pathdsl.checking.doctor import diagnose
@@ -59,7 +60,6 @@ def doctor(
     if style is Format.JSON:
         out(dump(doctor_object(found)))
     else:
-        view = view_of(no_color=no_color)
         out(doctor_report(found, view))
     if found.exit_code and _is_taken_for_hub(model):
         err(

@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang.visible import printed
@@ -22,12 +22,13 @@ from pathdsl.lang.visible import printed
 if TYPE_CHECKING:
     from pathdsl.report.text.style import View
 
-__all__ = ["colour_on", "columns", "err", "lost", "out", "set_up", "view_of"]
+__all__ = ["asked", "colour_on", "columns", "err", "lost", "out", "set_up", "view_of"]
 
 WIDEST = 100
 NARROWEST = 20
 
 _failed: list[str] = []  # why standard output could not be written, the first time
+_asked: dict[str, bool] = {}  # how the verb that runs was asked to say things
 
 
 class _Closed(io.TextIOBase):
@@ -40,6 +41,7 @@ class _Closed(io.TextIOBase):
 def set_up() -> None:
     """Text that the terminal cannot show is replaced; streams that are closed get a stand-in."""
     _failed.clear()
+    _asked.clear()
     if None in (sys.stdin, sys.stdout, sys.stderr):
         # No file that is opened later may take the number of a standard stream.
         while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
@@ -56,10 +58,19 @@ def set_up() -> None:
 
 
 def view_of(*, no_color: bool = False, **more: bool) -> View:
-    """How wide and how bright standard output is; `more` are other fields of the view."""
+    """How wide and how bright standard output is; `more` are other fields of the view.
+
+    A verb asks before it says anything: complaints on standard error follow the same options.
+    """
     from pathdsl.report.text.style import View
 
+    _asked.update(no_color=no_color, concise=more.get("concise", False))
     return View(width=columns(), colour=colour_on(sys.stdout, off=no_color), **more)
+
+
+def asked(what: Literal["no_color", "concise"]) -> bool:
+    """Whether the verb that runs was given `--no-color`, or `--diagnostics concise`."""
+    return _asked.get(what, False)
 
 
 def out(text: str, *, verbatim: bool = False) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pathdsl.cli.output import err
+from pathdsl.cli.output import asked, colour_on, err
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -50,7 +50,9 @@ class ProgressDisplay:
             from rich.console import Console
             from rich.progress import Progress
 
-            self._bar = Progress(console=Console(stderr=True), transient=True)
+            colour = colour_on(sys.stderr, off=asked("no_color"))
+            console = Console(stderr=True, no_color=not colour)
+            self._bar = Progress(console=console, transient=True)
             self._bar.start()
         return self
 

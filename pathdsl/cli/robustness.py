@@ -102,6 +102,7 @@ def robustness(
 
     if figure is not None and figure.suffix != ".svg":
         raise typer.BadParameter(f"`--figure {figure}`: wanted a name ending in .svg")
+    view = view_of(no_color=no_color)
     options = read_options(
         sets=sets, seed=seed, models=models, memory=memory, max_states=max_states,
         max_copies=max_copies, only=only, device=device, allow_outside=allow_outside,
@@ -142,7 +143,7 @@ def robustness(
     if style is Format.JSON:
         out(dump(robustness_object(found, quiet_axes)))
     elif found.claims:
-        out(robustness_report(found, quiet_axes, view_of(no_color=no_color)))
+        out(robustness_report(found, quiet_axes, view))
     if not found.claims:
         wrong = errors_in(found.base.diagnostics)
         complain(wrong, found.base.sources)

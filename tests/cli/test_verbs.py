@@ -246,17 +246,45 @@ def test_sizes() -> None:
     ]
 
 
-def test_colour(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
 
+    def isatty(self) -> bool:
+        return True
+
+
+def test_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     assert colour_on(Terminal(), off=False) and not colour_on(Terminal(), off=True)
     assert not colour_on(io.StringIO(), off=False)
     monkeypatch.setenv("NO_COLOR", "1")
     assert not colour_on(Terminal(), off=False)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "breaking", "check --revisions a,b", "check --shard 1/2 --store s", "data --show 2", "diff",
+        "explain", "lock", "plan", "robustness",
+    ],
+)  # fmt: skip
+def test_complaints_follow_the_options(
+    verb: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On standard error too, whatever a verb complains about before it reports anything."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    file.write_text("path p = a9.h9\nclaim c: mean(LD(reference)) >= 1\n")
+    names = {"diff": ["x.circuit"] * 2, "explain": ["x.circuit:p"]}.get(verb, ["x.circuit"])
+    checks = verb.startswith("check")
+    for words in ([], ["--no-color"], *([["--diagnostics", "concise"]] * checks)):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        assert run(*verb.split(), *names, *words) == 2
+        told = sys.stderr.getvalue()  # type: ignore[attr-defined]
+        # A bar hides the cursor and clears its line, which is no colour.
+        assert bool(re.search(r"\x1b\[[0-9;]*m", told)) == (not words)
+        assert ("\n  = more: " in re.sub(r"\x1b\[[0-9;]*m", "", told)) == ("concise" not in words)
 
 
 @pytest.mark.parametrize(
