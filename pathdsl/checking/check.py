@@ -123,6 +123,7 @@ class _Check:
         from pathdsl.checking.norms import beside, other_modes
         from pathdsl.checking.presence import check_presence
         from pathdsl.checking.sampling import few_rows, shared_rows
+        from pathdsl.checking.stated import more_than_stated
         from pathdsl.checking.undrawn import as_drawn
         from pathdsl.engine.several import SeveralSessions
         from pathdsl.score.judge import judge
@@ -191,6 +192,7 @@ class _Check:
             if not (fault.code in ("PD525", "PD526") and fault.span in told)
         ]
         self.faults += at_floor(program, session)
+        self.faults += more_than_stated(ready, _needs(sessions))
         keep_book(book, self.path, options.store)
         self.faults += few_rows(program, judgement.claims, tasks)
         claimed, large = claimed_sets(program, resolver, judgement.claims)
@@ -223,10 +225,12 @@ class _Check:
     ) -> FileOutcome:
         """The outcome of one shard, which measures its items and judges nothing."""
         from pathdsl.checking.norms import other_modes
+        from pathdsl.checking.stated import more_than_stated
         from pathdsl.engine.several import SeveralSessions
         from pathdsl.score.judge import measure
 
         program, only = self.program, self.options.only
+        sessions = [session]
         read = measure(program, ready.resolver, session, only)
         if isinstance(session, SeveralSessions):
             session.begin_all()
@@ -236,9 +240,11 @@ class _Check:
             other = machines.with_norms(session, modes, ready)
             measure(program, ready.resolver, other, only)
             machines.add_null_pairs(other, ready)
+            sessions.append(other)
         machines.meter.end()
         if machines.faults:
             return self._unproved(machines)
+        self.faults += more_than_stated(ready, _needs(sessions))
         return self.stopped(ExitCode.AS_EXPECTED)
 
     def _choose(self, ready: Ready, machines: Machines) -> tuple[Ready, list[AnySession]]:
@@ -269,6 +275,15 @@ class _Check:
     def _unproved(self, machines: Machines) -> FileOutcome:
         self.faults += machines.faults
         return self.stopped(ExitCode.MACHINE_FAILED, machines.proved)
+
+
+def _needs(sessions: Sequence[AnySession]) -> dict[str, int]:
+    """Bytes that what was computed has to be given for its values, by task."""
+    found: dict[str, int] = {}
+    for session in sessions:
+        for task, need in session.needs.items():
+            found[task] = max(need, found.get(task, 0))
+    return found
 
 
 def _declared_claims(program: Program, resolver: Resolver) -> int:

@@ -98,8 +98,9 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     from pathdsl.checking.discovered import check_discovered
     from pathdsl.checking.interventions import check_interventions
     from pathdsl.checking.proofs import proof_cost, proof_reads
+    from pathdsl.checking.stated import more_than_stated
     from pathdsl.engine.run.reads import layer_reads
-    from pathdsl.engine.run.runner import plan_cost, rows_within
+    from pathdsl.engine.run.runner import least_memory, plan_cost, rows_within
     from pathdsl.engine.scored import asked_in
 
     program, faults = lint_file(path, text, options.fence)
@@ -123,6 +124,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     if wrong := errors_in(circular):
         raise PathdslError(wrong)
     parts: dict[str, list[TaskPlan]] = {}
+    needs: list[tuple[str, int]] = []
     choosing = choosing_requests(program, open_conditions(ready))
     # Of its own, as `check` runs it: what chooses rows runs before anything else is known.
     for plan in (*planner.plans(choosing), *planner.plans(asked.requests)):
@@ -131,6 +133,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         values = planner.room(plan.task)
         batch = rows_within(plan, cost, values, "cpu")
         before = parts.setdefault(plan.task, [])
+        needs.append((plan.task, least_memory(plan, cost)))
         before.append(
             TaskPlan(
                 plan=plan,
@@ -143,6 +146,13 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
                 proof_reads=proof_reads(plan, planner, size, not before) if room.streamed else 0,
             )
         )
+    attributions = tuple(
+        _attribution_plan(asked_in(request), planner, ready)
+        for request in dict.fromkeys(map(planner.read, asked.requests))
+        if request[1].asked is not None
+    )
+    needs += [(one.task, one.cost.least) for one in attributions if one.cost is not None]
+    needs.sort(key=lambda one: one[1])  # the largest of a task last
     return PlanOutcome(
         path=path,
         program=program,
@@ -153,22 +163,25 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         else {},
         tasks=planner.tasks,
         parts=tuple(part for of_task in parts.values() for part in of_task),
-        attributions=tuple(
-            _attribution_plan(asked_in(request), planner, ready)
-            for request in dict.fromkeys(map(planner.read, asked.requests))
-            if request[1].asked is not None
-        ),
+        attributions=attributions,
         adaptive=asked.adaptive,
         later_runs=asked.later_runs,
         memory=planner.limits.memory or DEFAULT_MEMORY,
         replaced=options.replaced,
-        warnings=(*faults, *circular, *ready.warnings, *under),
+        warnings=(
+            *faults,
+            *circular,
+            *ready.warnings,
+            *under,
+            *more_than_stated(ready, dict(needs)),
+        ),
     )
 
 
 def _attribution_plan(asked: Attribution, planner: Planner, ready: Ready) -> AttributionPlan:
     rows = planner.tasks[asked.task]
     shape, size = planner.shape_of(asked.task), ready.itemsize(asked.task)
-    begins = beginning(asked, rows, shape, size)
-    cost = attribution_cost(asked, shape, rows.n_rows, rows.n_pos, size, begins)
+    memory = planner.stated(asked.task)
+    begins = beginning(asked, rows, shape, size, memory)
+    cost = attribution_cost(asked, shape, rows.n_rows, rows.n_pos, size, begins, memory)
     return AttributionPlan(task=asked.task, asked=asked, cost=cost)

@@ -64,6 +64,10 @@ class Planner:
         stated = DEFAULT_MEMORY if self.limits.memory is None else self.limits.memory
         return self.rooms.get(task, stated)
 
+    def stated(self, task: str) -> int | None:
+        """The same where a memory is stated, None where none is."""
+        return None if self.limits.memory is None else self.room(task)
+
     def shape_of(self, task: str) -> ModelShape:
         """The shape of the model that a task runs on."""
         return self.shapes.get(task, self.shape)

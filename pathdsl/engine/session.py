@@ -22,7 +22,7 @@ from pathdsl.engine.rounding import ROUNDING, allowance, precision_of
 from pathdsl.engine.scored import Place, ScoredValues, asked_in, null_of, proof_of
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
-from pathdsl.plan.liveness import Cost
+from pathdsl.plan.liveness import Cost, share_of
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Request, RunSpec
@@ -92,14 +92,13 @@ class EngineSession:
         self._values: dict[Request, np.ndarray] = {}
         self.scores = ScoredValues(planner)
         self.attributed: list[float] = []
+        self.needs: dict[str, int] = {}
         self.owner = owner
         self._kept = kept or nothing_kept()
 
     @property
     def kept(self) -> Kept:
         """What plans of this model share; of several models one has its room at a time."""
-        from pathdsl.engine.run.kept import share_of
-
         found = self._kept()
         found.owner = self.owner
         found.room = share_of(min(map(self.planner.room, self.planner.tasks)))
@@ -155,6 +154,7 @@ class EngineSession:
             self.asked.setdefault(run, {}).update(measures)
         for task, proofs in before.proofs.items():
             self.proofs.setdefault(task, []).extend(proofs)
+        self._note(before.needs)
         self.plans += before.plans
         self.costs += before.costs
 
@@ -211,10 +211,16 @@ class EngineSession:
             for settings in each:
                 expect(plan, task, self.adapter, settings, self.kept)
 
+    def _note(self, needs: Mapping[str, int]) -> None:
+        """Bytes that what is computed has to be given for its values, by task."""
+        for task, need in needs.items():
+            self.needs[task] = max(need, self.needs.get(task, 0))
+
     def _run(self, plan: Plan) -> None:
-        from pathdsl.engine.run.runner import Settings, execute, plan_cost
+        from pathdsl.engine.run.runner import Settings, execute, least_memory, plan_cost
 
         weighed = plan_cost(plan, self.adapter.dtype.itemsize)
+        self._note({plan.task: least_memory(plan, weighed)})
         settings = Settings(memory=self.planner.room(plan.task))
         parts = self.recall.parts(plan) if self.recall is not None else None
         runs = "1 run" if len(plan.outputs) == 1 else f"{len(plan.outputs):,} runs"
@@ -274,21 +280,25 @@ class EngineSession:
         from pathdsl.engine.self_check import NULL_ROWS
 
         task, frozen = self.tasks[run.task], self.planner.specs[run.task].frozen
+        memory = self.planner.stated(run.task)
         self.meter.start(f"task `{run.task}`: attribution by {asked.method}")
-        scored = attribute(self.adapter, task, asked, frozen=frozen)
+        scored = attribute(self.adapter, task, asked, frozen=frozen, memory=memory)
         self.scores.keep(request, scored)
         shape = self.planner.shape_of(run.task)
         size = self.adapter.dtype.itemsize
-        begins = beginning(asked, task, shape, size)
-        cost = attribution_cost(asked, shape, task.n_rows, task.n_pos, size, begins)
-        self.attributed.append(cost.forwards if cost is not None else 0.0)
+        begins = beginning(asked, task, shape, size, memory)
+        cost = attribution_cost(asked, shape, task.n_rows, task.n_pos, size, begins, memory)
+        assert cost is not None  # None: as a plan, above
+        self.attributed.append(cost.forwards)
+        self._note({run.task: cost.least})
         proof: Proof | None = None
         if self.prove is not None and ATTRIBUTIONS[asked.method].effect:
             rows = min(NULL_ROWS, task.n_rows)
             self.meter.start(f"self-check of the attribution of task `{run.task}`")
             null = attribute(
-                self.adapter, task, null_of(asked, task.reference), frozen=frozen, rows=rows
-            )
+                self.adapter, task, null_of(asked, task.reference), frozen=frozen, rows=rows,
+                memory=memory,
+            )  # fmt: skip
             proof = proof_of(asked, null, rows, self.rounding())
             self.proofs.setdefault(run.task, []).append(proof)
         if self.recall is not None and (proof is None or proof.holds):

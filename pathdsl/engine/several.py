@@ -117,6 +117,11 @@ class SeveralSessions:
         """What they cost."""
         return [cost for one in self.parts.values() for cost in one.costs]
 
+    @property
+    def needs(self) -> dict[str, int]:
+        """Bytes that what was computed has to be given for its values, by task."""
+        return {task: need for one in self.parts.values() for task, need in one.needs.items()}
+
     def rounding(self) -> float:
         """How far two evaluations of one metric value may lie apart at most, on any model."""
         return max((one.rounding() for one in self.parts.values()), default=0.0)

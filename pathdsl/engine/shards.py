@@ -331,10 +331,11 @@ class SharedSession(EngineSession):
         todo = one.parts.lacking(one.work, blocks)
         if not todo:
             return 0
-        from pathdsl.engine.run.runner import Settings, execute
+        from pathdsl.engine.run.runner import Settings, execute, least_memory, plan_cost
 
         numbers = ", ".join([str(first + block) for block in todo[:4]] + ["…"] * (len(todo) > 4))
         plan = one.plan
+        self._note({plan.task: least_memory(plan, plan_cost(plan, one.work.itemsize))})
         self.meter.what = f"task `{plan.task}`: item{'s' * (len(todo) > 1)} {numbers}"
         settings = Settings(memory=self.planner.room(plan.task), blocks=frozenset(todo))
         try:

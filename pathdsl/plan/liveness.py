@@ -46,6 +46,11 @@ KEPT_BYTES = 128_000_000
 """Bytes of what is read of plain runs that may be kept from a mean over them until it is read."""
 
 
+def share_of(memory: int) -> int:
+    """Of the bytes that values may take, those of a batch; as many are left to what is kept."""
+    return memory // 2
+
+
 def reads_of(plan: Plan, number: int) -> Iterator[int]:
     """Numbers of the live steps that a step reads, through joins."""
     steps, need = plan.steps, plan.need

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -115,6 +117,28 @@ def test_memory_grows_with_prompts_by_their_scores_alone() -> None:
     assert few is not None and many is not None
     units = len(attribute(adapter("llama"), TASK, question).units)
     assert many.peak - few.peak == 8 * units * 1000 and few.rows == many.rows == 20
+
+
+@given(method=st.sampled_from([*METHODS]), memory=st.integers(1, 10**9),
+       n_rows=st.integers(1, 500), n_pos=st.integers(1, 400),
+       by_position=st.booleans())  # fmt: skip
+def test_a_stated_memory_bounds_it(
+    method: str, memory: int, n_rows: int, n_pos: int, by_position: bool
+) -> None:
+    record, shape = ATTRIBUTIONS[method], adapter("llama").shape
+    of = "edges" if record.edges else "nodes"
+    question = asked(method, of, steps=4 if record.steps else 0, rule="right" * bool(record.steps),
+                     by_position=by_position)  # fmt: skip
+    free = attribution_cost(question, shape, n_rows, n_pos, 4)
+    bound = attribution_cost(question, shape, n_rows, n_pos, 4, memory=memory)
+    assert free is not None and bound is not None
+    assert 1 <= bound.rows <= free.rows and bound.least == free.least
+    if memory >= bound.least:
+        assert bound.peak <= memory
+    if 2 * free.peak <= memory:
+        assert bound == free
+    at_least = attribution_cost(question, shape, n_rows, n_pos, 4, memory=bound.least)
+    assert at_least is not None and at_least.peak <= bound.least
 
 
 def test_exact_is_counted_in_its_plan() -> None:

@@ -71,19 +71,13 @@ def test_equal_prompts_have_no_way_and_no_scores() -> None:
 
 
 @pytest.mark.parametrize("method", ["eap_gp", "peap", "ifr"])
-def test_prompts_do_not_hang_on_their_neighbours(
-    monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    """One prompt at a time, without the padding beside longer ones."""
-    from pathdsl.engine.attribution import chunks, flow
-
+def test_prompts_do_not_hang_on_their_neighbours(method: str) -> None:
+    """One prompt at a time, as little memory has it, without the padding beside longer ones."""
     steps = {"steps": 2, "rule": "left"} if method == "eap_gp" else {}
     question = asked(method, "edges", by_position=True, **steps)  # type: ignore[arg-type]
     with Exact():
         every = attribute(adapter("llama"), TASK, question)
-        for module in (chunks, flow):
-            monkeypatch.setattr(module, "rows_per_chunk", lambda shape, n_pos, itemsize: 1)
-        alone = attribute(adapter("llama"), TASK, question)
+        alone = attribute(adapter("llama"), TASK, question, memory=1)
     np.testing.assert_allclose(every.values, alone.values, rtol=0, atol=1e-11)
 
 

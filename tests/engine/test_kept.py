@@ -15,12 +15,12 @@ from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.planner import Limits
-from pathdsl.engine.run.kept import BlockRun, Kept, block_rows, share_of
+from pathdsl.engine.run.kept import BlockRun, Kept, block_rows
 from pathdsl.engine.run.plain import plain_run
 from pathdsl.engine.run.runner import Settings, execute, expect, rows_per_batch
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.build import build_plans
-from pathdsl.plan.liveness import cost
+from pathdsl.plan.liveness import cost, share_of
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.steps import PLAIN_KINDS
 from pathdsl.plan.treated import TreatedSpec

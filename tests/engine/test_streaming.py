@@ -324,7 +324,7 @@ def test_a_check_under_a_memory_says_the_same(
     monkeypatch.chdir(tmp_path)
     Path("x.circuit").write_text(FILE)
     told = []
-    for memory in ([], ["--memory", "1.5MB"]):  # the weights are 2.2 MB, a layer 0.5 MB
+    for memory in ([], ["--memory", "4.3MB"]):  # the weights are 2.2 MB, a layer 0.5 MB
         begun.clear()
         assert cli._run(
             ["check", "x.circuit", "--no-cache", "--format", "json", *memory], False
@@ -332,7 +332,7 @@ def test_a_check_under_a_memory_says_the_same(
         told.append(capsys.readouterr().out)
         assert bool(begun) is bool(memory)
     assert told[0] == told[1] and "atp" in told[0]
-    assert cli._run(["plan", "x.circuit", "--memory", "1.5MB"], False) == 0
+    assert cli._run(["plan", "x.circuit", "--memory", "4.3MB"], False) == 0
     assert "read a layer at a time" in capsys.readouterr().out
     assert cli._run(["plan", "x.circuit", "--memory", "0.3MB"], False) == 3
     assert "PD620" in capsys.readouterr().err
@@ -351,7 +351,7 @@ FILE = """circuit c "A check" { language = 1; hypothesis = movers }
 model mini = bundled("ioi-mini")
 
 task t {
-  data      = mini_ioi(take: 4, seed: 0)
+  data      = mini_ioi(take: 2, seed: 0)
   reference = prompt
   treated   = prompt_abc
 }

@@ -322,11 +322,11 @@ class _Work:
             graph = EdgeGraph.of(edge_units(layout.shape), layout)
             per_circuit = max(per_circuit, float(reaching.vetted(graph, layout)))
         task = ready.planner.tasks[self.meant.task]
-        size = ready.itemsize(self.meant.task)
+        size, stated = ready.itemsize(self.meant.task), ready.planner.stated(self.meant.task)
         cost = (
             attribution_cost(
                 asked, layout.shape, task.n_rows, task.n_pos, size,
-                beginning(asked, task, layout.shape, size),
+                beginning(asked, task, layout.shape, size, stated), stated,
             )
             if asked is not None
             else None

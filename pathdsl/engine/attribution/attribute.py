@@ -118,17 +118,19 @@ def attribute(
     *,
     frozen: bool = False,
     rows: int | None = None,
+    memory: int | None = None,
 ) -> Scored:
     """The scores of a task's rows.
 
     `frozen`: whether the task's norms have the reference run's scales (`layernorm = frozen`).
-    `rows`: how many of the first rows are wanted, None for all; others have scores of 0.
+    `rows`: how many of the first rows are wanted, None for all; others have scores of 0. `memory`:
+    bytes that values may take where that is stated, which bounds how many prompts go together.
 
     Raises PlanError PD435 where the method has no score for what is asked.
     """
     vet(asked, adapter.shape, False)  # the planner has refused a frozen routing
     with _still(adapter):
-        return _attributed(adapter, task, asked, frozen, rows)
+        return _attributed(adapter, task, asked, frozen, rows, memory)
 
 
 @contextmanager
@@ -145,7 +147,12 @@ def _still(adapter: Adapter) -> Iterator[None]:
 
 
 def _attributed(
-    adapter: Adapter, task: TaskData, asked: Attribution, frozen: bool, rows: int | None
+    adapter: Adapter,
+    task: TaskData,
+    asked: Attribution,
+    frozen: bool,
+    rows: int | None,
+    memory: int | None,
 ) -> Scored:
     method, record = METHODS[asked.method], ATTRIBUTIONS[asked.method]
     on_chunk: OnChunk | None = getattr(method, asked.of)
@@ -154,10 +161,11 @@ def _attributed(
     if record.effect:
         rules = method.rules or (FROZEN if frozen else PLAIN)
         chunks = Chunks(
-            adapter, task, asked, rules, frozen=frozen, whole=method.whole, rows=rows
+            adapter, task, asked, rules, frozen=frozen, whole=method.whole, rows=rows,
+            memory=memory,
         )  # fmt: skip
     else:
-        chunks = flow.PlainChunks(adapter, task, asked, rows)
+        chunks = flow.PlainChunks(adapter, task, asked, rows, memory)
     units = UNITS[asked.of](adapter.shape)
     axes = (chunks.n_pos,) if asked.by_position else ()
     values = np.zeros((len(units), *axes, task.n_rows))

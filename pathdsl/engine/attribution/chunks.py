@@ -1,7 +1,8 @@
 """A task in chunks of prompts, each with its tapes, treated values and gradient of the metric.
 
-How many prompts share a chunk follows from the model's shape and the length of the prompts, never
-from free memory or from how many prompts there are, so that a score has the same bits every time.
+How many prompts share a chunk follows from the model's shape, the length of the prompts and the
+stated memory, never from what is free or from how many prompts there are, so that a score has the
+same bits every time.
 """
 
 from __future__ import annotations
@@ -189,9 +190,10 @@ class Chunks:
         tick: Callable[[int], Callable[[], None]] = lambda n: lambda: None,
         whole: bool = False,
         rows: int | None = None,
+        memory: int | None = None,
     ) -> None:
         """`whole`: whether runs are wanted at every position. `rows`: how many of the first rows
-        are wanted, None for all."""
+        are wanted, None for all. `memory`: as of `rows_per_chunk`."""
         self._whole = whole
         self.adapter, self.task, self.asked = adapter, task, asked
         self.n_rows = task.n_rows if rows is None else min(rows, task.n_rows)
@@ -208,7 +210,8 @@ class Chunks:
             branch = task.branch(column)
             longest = branch if branch.n_pos > longest.n_pos else longest
         self.n_pos = longest.n_pos
-        self.step = rows_per_chunk(adapter.shape, self.n_pos, adapter.dtype.itemsize)
+        size = adapter.dtype.itemsize
+        self.step = rows_per_chunk(asked, adapter.shape, self.n_pos, size, memory)
         self.step = min(self.step, task.n_rows)
         spec = asked.treated
         want = wanted_keys(

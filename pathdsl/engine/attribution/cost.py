@@ -19,6 +19,7 @@ from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
+from pathdsl.plan.liveness import share_of
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.attribution import Attribution
 from pathdsl.score.quantity import row_metrics
@@ -35,16 +36,23 @@ CHUNK_TOKENS = 330
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttributionCost:
     """`forwards`: plain forward passes. `peak`: bytes beside the model's weights. `rows`: how many
-    prompts go together."""
+    prompts go together. `least`: bytes that have to be stated for one prompt at a time."""
 
     forwards: float
     peak: int
     rows: int
+    least: int
 
 
-def rows_per_chunk(shape: ModelShape, n_pos: int, itemsize: int) -> int:
-    """How many prompts go together."""
-    return max(CHUNK_TOKENS // max(n_pos, 1), 1)
+def rows_per_chunk(
+    asked: Attribution, shape: ModelShape, n_pos: int, itemsize: int, memory: int | None
+) -> int:
+    """How many prompts go together; `memory`: bytes that values may take, None where it is not
+    stated. Half of them are a chunk's, and half are left to the scores of all prompts."""
+    most = max(CHUNK_TOKENS // max(n_pos, 1), 1)
+    if memory is None:
+        return most
+    return max(1, min(most, share_of(memory) // _bytes(asked, shape, n_pos, itemsize)[0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +67,13 @@ class Beginning:
 EVERYWHERE = Beginning(past=0.0, unread=0.0)
 
 
-def beginning(asked: Attribution, task: TaskData, shape: ModelShape, itemsize: int) -> Beginning:
+def beginning(
+    asked: Attribution,
+    task: TaskData,
+    shape: ModelShape,
+    itemsize: int,
+    memory: int | None = None,
+) -> Beginning:
     """Where the runs of an attribution begin, from the token ids of its prompts."""
     spec, columns = asked.treated, task.prompts
     measures = {m for item in row_metrics(asked.metric) for m in item.metric.measures}
@@ -71,7 +85,7 @@ def beginning(asked: Attribution, task: TaskData, shape: ModelShape, itemsize: i
     if not spec.how.constant and spec.how.drawn == "nothing":
         n = min(columns[name].shape[1] for name in (task.reference, spec.column))
         differs[:, :n] = columns[task.reference][:, :n] != columns[spec.column][:, :n]
-    step, past, late = rows_per_chunk(shape, task.n_pos, itemsize), 0, 0
+    step, past, late = rows_per_chunk(asked, shape, task.n_pos, itemsize, memory), 0, 0
     for start in range(0, task.n_rows, step):
         rows = slice(start, start + step)
         valid = task.valid[rows]
@@ -209,11 +223,12 @@ def attribution_cost(
     n_pos: int,
     itemsize: int,
     begins: Beginning = EVERYWHERE,
+    memory: int | None = None,
 ) -> AttributionCost | None:
     """The cost of an attribution on so many prompts; None for one that is run as a plan.
 
     `n_pos`: length of the longest prompt. `itemsize`: bytes of a number in the model's dtype.
-    `begins`: what of the prompts is not run again.
+    `begins`: what of the prompts is not run again. `memory`: as of `rows_per_chunk`.
     """
     if asked.method not in PASSES:
         return None
@@ -246,10 +261,13 @@ def attribution_cost(
     unread = (last + treated) * (layer - 2 * stored * shape.d_model)
     total = (begins.past + (passes + treated) * fresh) * layers
     forwards = (total - unread * begins.unread + own * fresh) / plain
+    rows = min(rows_per_chunk(asked, shape, n_pos, itemsize, memory), n_rows)
+    chunk, scores = _bytes(asked, shape, n_pos, itemsize)
     return AttributionCost(
         forwards=forwards,
-        peak=_peak(asked, shape, n_rows, n_pos, itemsize),
-        rows=min(rows_per_chunk(shape, n_pos, itemsize), n_rows),
+        peak=chunk * rows + scores * n_rows,
+        rows=rows,
+        least=2 * max(chunk, scores * n_rows),
     )
 
 
@@ -275,10 +293,9 @@ KEPT: dict[str, _Own] = {
 """Numbers a token that a method of edges keeps beside the others."""
 
 
-def _peak(asked: Attribution, shape: ModelShape, n_rows: int, n_pos: int, itemsize: int) -> int:
-    """Bytes: the scores of all prompts, and what one chunk of them takes."""
-    rows = min(rows_per_chunk(shape, n_pos, itemsize), n_rows)
-    tokens, d, heads = rows * n_pos, shape.d_model, shape.n_heads * shape.d_head
+def _bytes(asked: Attribution, shape: ModelShape, n_pos: int, itemsize: int) -> tuple[int, int]:
+    """Bytes of one prompt: while it is in a chunk, and those of its scores."""
+    tokens, d, heads = n_pos, shape.d_model, shape.n_heads * shape.d_head
     treated = d + 4 * heads
     numbers = shape.n_layers * (_taped(shape, n_pos) + treated) * tokens
     units = 1 + shape.n_layers * (4 * shape.n_heads + int(shape.has_mlp))
@@ -297,6 +314,5 @@ def _peak(asked: Attribution, shape: ModelShape, n_rows: int, n_pos: int, itemsi
     elif asked.of == "neurons":
         units = shape.n_layers * shape.d_mlp
         numbers += 2 * shape.n_layers * shape.d_mlp * tokens
-    positions = n_pos if asked.by_position else 1
-    kept = 8 * units * positions * (n_rows + rows)
-    return numbers * itemsize + kept
+    scores = 8 * units * (n_pos if asked.by_position else 1)
+    return numbers * itemsize + scores, scores

@@ -53,13 +53,20 @@ class PlainChunks:
     """A task's reference prompts, as many together as for every method."""
 
     def __init__(
-        self, adapter: Adapter, task: TaskData, asked: Attribution, rows: int | None
+        self,
+        adapter: Adapter,
+        task: TaskData,
+        asked: Attribution,
+        rows: int | None,
+        memory: int | None,
     ) -> None:
-        """`rows`: how many of the first rows are wanted, None for all."""
+        """`rows`: how many of the first rows are wanted, None for all. `memory`: as of
+        `rows_per_chunk`."""
         self.adapter, self.task, self.asked = adapter, task, asked
         self.n_rows = task.n_rows if rows is None else min(rows, task.n_rows)
         self.n_pos = task.n_pos
-        self.step = rows_per_chunk(adapter.shape, self.n_pos, adapter.dtype.itemsize)
+        size = adapter.dtype.itemsize
+        self.step = rows_per_chunk(asked, adapter.shape, self.n_pos, size, memory)
 
     def __iter__(self) -> Iterator[tuple[PlainChunk]]:
         """One chunk after another."""

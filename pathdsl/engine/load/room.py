@@ -17,7 +17,7 @@ from pathdsl.engine.load.weights import weight_files
 from pathdsl.errors import EngineError
 from pathdsl.plan.liveness import DEFAULT_MEMORY
 
-__all__ = ["SMALL_WEIGHTS", "Room", "room_of"]
+__all__ = ["SMALL_WEIGHTS", "Room", "least_stated", "room_of", "sized"]
 
 SMALL_WEIGHTS = 64_000_000
 """Bytes of weights that are always held, and not counted: the program takes four times as much."""
@@ -70,10 +70,10 @@ def room_of(source: ModelSource, memory: int | None, device: str = "cpu") -> Roo
         raise EngineError(
             source.fault(
                 "PD620",
-                f"the weights of `{source.location}` take {_sized(weights)}, more than half of the "
-                f"{_sized(memory)} that are stated, and experts are not read a layer at a time",
+                f"the weights of `{source.location}` take {sized(weights)}, more than half of the "
+                f"{sized(memory)} that are stated, and experts are not read a layer at a time",
                 notes=("experts that are saved one by one are joined when they are read",),
-                advice=f"--memory {_sized(2 * weights, up=True)}",
+                advice=f"--memory {sized(2 * weights, up=True)}",
             )
         )
     layer = max(layers.values(), default=weights) * (1 if device == "cpu" else 2)
@@ -82,16 +82,27 @@ def room_of(source: ModelSource, memory: int | None, device: str = "cpu") -> Roo
             source.fault(
                 "PD620",
                 f"{'a layer' if device == 'cpu' else 'two layers'} of `{source.location}` "
-                f"{'takes' if device == 'cpu' else 'take'} {_sized(layer)} in {source.dtype}, and "
-                f"{_sized(memory)} are stated for weights and values",
-                advice=f"--memory {_sized(2 * layer, up=True)}",
+                f"{'takes' if device == 'cpu' else 'take'} {sized(layer)} in {source.dtype}, and "
+                f"{sized(memory)} are stated for weights and values",
+                advice=f"--memory {sized(2 * layer, up=True)}",
             )
         )
     return Room(values=memory - layer, streamed=True, weights=weights, layer=layer)
 
 
-def _sized(count: int, *, up: bool = False) -> str:
+def least_stated(room: Room, memory: int, values: int) -> int:
+    """The least statement above `memory` under which values get so many bytes; `room` is what
+    `memory` makes of a model."""
+    if room.values == memory:
+        return values
+    if room.streamed and room.layer + values < 2 * room.weights:
+        return room.layer + values
+    return room.weights + max(room.weights, values)
+
+
+def sized(count: int, *, up: bool = False) -> str:
     """Bytes as `--memory` takes them, rounded up where that is asked for."""
-    unit, name = (10**9, "GB") if count >= 10**9 else (10**6, "MB")
+    sizes = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"), (1, "B"))
+    unit, name = next((size, name) for size, name in sizes if count >= size or size == 1)
     tenths = -(-count * 10 // unit) if up else round(count * 10 / unit)
     return f"{tenths / 10:g}{name}"

@@ -19,9 +19,10 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.run.plain import Key, layer_behind, plain_run
 from pathdsl.graph.model.shape import ModelShape
+from pathdsl.plan.liveness import share_of
 from pathdsl.plan.steps import PLAIN_KINDS
 
-__all__ = ["Block", "BlockRun", "Kept", "Tokens", "block_rows", "share_of"]
+__all__ = ["Block", "BlockRun", "Kept", "Tokens", "block_bytes", "block_rows"]
 
 BLOCK_TOKENS = 1024
 """Tokens of a block at most, padding included."""
@@ -33,17 +34,18 @@ Tokens = Mapping[Key, np.ndarray]
 """Which tokens of a block are meant of each value, (rows, pos) bool."""
 
 
-def share_of(memory: int) -> int:
-    """Of the bytes that values may take, those of what is kept; as many are left to a batch."""
-    return memory // 2
-
-
 def block_rows(shape: ModelShape, n_pos: int, memory: int) -> int:
     """How many rows of prompts of so many tokens go together: a power of two.
 
     What is between two layers of them, and what all heads and MLPs write, has room in what is left
     to a batch.
     """
+    most = max(min(BLOCK_TOKENS // n_pos, share_of(memory) // block_bytes(shape, n_pos)), 1)
+    return 1 << (most.bit_length() - 1)
+
+
+def block_bytes(shape: ModelShape, n_pos: int) -> int:
+    """Bytes that one row of a block takes."""
     units = max(map(shape.used_units, range(shape.n_layers)), default=0)
     working = 6 * shape.d_model + units + shape.n_heads * n_pos
     working += shape.n_layers * shape.per_layer_input
@@ -51,9 +53,7 @@ def block_rows(shape: ModelShape, n_pos: int, memory: int) -> int:
         working += shape.recurrence.working
     heads = [shape.heads_in(k) * shape.head_width(k) for k in range(shape.n_layers)]
     written = sum(heads) + shape.n_layers * shape.d_model
-    each = 4 * n_pos * (2 * working + written)
-    most = max(min(BLOCK_TOKENS // n_pos, share_of(memory) // each), 1)
-    return 1 << (most.bit_length() - 1)
+    return 4 * n_pos * (2 * working + written)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

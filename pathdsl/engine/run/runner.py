@@ -19,7 +19,7 @@ import torch
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.meter import Meter
 from pathdsl.engine.run.execute import BatchExecution
-from pathdsl.engine.run.kept import Kept, block_rows, share_of
+from pathdsl.engine.run.kept import Kept, block_bytes, block_rows
 from pathdsl.engine.run.measure import measure_outputs
 from pathdsl.engine.run.parts import Part, Parts
 from pathdsl.engine.run.plain import PlainValues
@@ -33,7 +33,7 @@ from pathdsl.engine.run.treated import (
     of_batch,
 )  # fmt: skip
 from pathdsl.engine.run.under import pattern_masks, plain_wants, source_of
-from pathdsl.plan.liveness import DEFAULT_MEMORY, Cost, cost, schedule
+from pathdsl.plan.liveness import DEFAULT_MEMORY, Cost, cost, schedule, share_of
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
@@ -86,6 +86,11 @@ def rows_within(plan: Plan, weighed: Cost, memory: int, device: str) -> int:
     blocks = -(-n_rows // block)
     batches = -(-blocks // (most // block))
     return block * -(-blocks // batches)
+
+
+def least_memory(plan: Plan, weighed: Cost) -> int:
+    """Bytes that the values of a plan have to be given, one row at a time."""
+    return 2 * max(weighed.row_bytes, block_bytes(plan.shape, plan.masks.n_pos))
 
 
 def plan_cost(plan: Plan, itemsize: int) -> Cost:

@@ -1,4 +1,4 @@
-"""Pages PD642 to PD644: checks that several processes work on."""
+"""Pages PD642 to PD645: checks that several processes work on, and stated memory."""
 
 from __future__ import annotations
 
@@ -33,5 +33,14 @@ SHARD_PAGES: tuple[Page, ...] = (
         "jobs to `sbatch`, and `--on ray --address` to a cluster that is running.",
         repair="Install the extra, or run the shards in another way: docs/scale.md.",
         shown_by="tests/cli/test_sharding.py::test_what_is_not_installed_is_said",
+    ),
+    Page(
+        code="PD645", name="more-than-stated-memory",
+        summary="The values of one prompt at a time take more than `--memory` states.",
+        why="Prompts are computed together as far as the stated memory goes, and at least one is. "
+        "What it takes follows from the plan: how many copies of components are alive at a time.",
+        repair="State at least what the message says (`pathdsl plan` says it before anything "
+        "runs), make the prompts shorter, or ask for less at once (`--only`).",
+        shown_by="tests/checking/test_stated.py",
     ),
 )  # fmt: skip

@@ -26,7 +26,8 @@ NOT_HASHED = (
 _PLACES = ("span", "labels")
 """Keys of a diagnostic that hold where it stands; texts of labels are hashed."""
 _BESIDE = ("PD64", "PD65", "PD66")
-"""Diagnostics about the store, and about the lock beside the file and what drifted from it."""
+"""Diagnostics about store, shards and memory, and about the lock beside the file and what drifted
+from it."""
 
 
 def result_hash(file: Mapping[str, Any]) -> str:
