@@ -41,20 +41,23 @@ def coordinate(
         failed = _Shards(words, folder, shards, door).run(quiet=quiet)
         if failed is not None:
             return failed
-        return _finished(door, [*_command(words), *more])
+        done = _finished(door, [*_command(words), *more])
     except KeyboardInterrupt:
         err(f"what is computed stays in {folder}; the same command goes on from there\n")
         raise
     finally:
         door.close()
+    out(done.out)
+    err(done.err)
+    return done.code if done.code >= 0 else ExitCode.MACHINE_FAILED
 
 
 def _command(words: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "pathdsl", "check", *words]
 
 
-def _finished(door: Door, command: Sequence[str]) -> int:
-    """What a command exits with, which is started again where its end got lost."""
+def _finished(door: Door, command: Sequence[str]) -> Done:
+    """What a command came to, which is started again where its end got lost."""
     for left in reversed(range(TRIES)):
         job = door.start(command)
         try:
@@ -64,9 +67,7 @@ def _finished(door: Door, command: Sequence[str]) -> int:
             job.cancel()
             raise
         if done.code >= 0 or not left:
-            out(done.out)
-            err(done.err)
-            return done.code if done.code >= 0 else ExitCode.MACHINE_FAILED
+            return done
     raise AssertionError
 
 

@@ -6,13 +6,16 @@ over is `pathdsl.cli.coordinating`'s. Ray and submitit are extras, imported when
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import re
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
@@ -20,6 +23,8 @@ from pathdsl.errors import Diagnostic, EngineError
 
 __all__ = ["LOST", "Done", "Door", "Job", "Local", "Ray", "Slurm", "run_command"]
 
+ANSWERS = 10.0
+"""Seconds in which the head of a cluster has to answer."""
 LOST = -1
 """The exit code of a command whose end nobody saw: its machine or its scheduler went away."""
 
@@ -53,8 +58,12 @@ class Door(Protocol):
 
 
 def run_command(command: Sequence[str], folder: str) -> tuple[int, str, str]:
-    """Run a command on the machine that a scheduler chose."""
-    found = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    """Run a command on the machine that a scheduler chose, which has the same paths."""
+    try:
+        found = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    except OSError as error:
+        why = f"{error.filename}: {(error.strerror or '').lower()}"
+        return LOST, "", f"{os.uname().nodename} cannot run `{command[0]}` in `{folder}`: {why}\n"
     return found.returncode, found.stdout, found.stderr
 
 
@@ -104,30 +113,28 @@ def _text(file: IO[bytes]) -> str:
 class Ray:
     """Tasks of Ray: on the cores of this machine, or on a cluster that runs at `address`.
 
-    Each task asks for `cpus` cores.
+    Each task asks for `cpus` cores. What Ray prints itself goes nowhere while the door is open: it
+    tells of a worker that died on standard output, where a report belongs.
     """
 
     def __init__(self, address: str | None, cpus: int) -> None:
+        _vet_address(address)
         try:
             import ray
         except ImportError as error:
             raise _missing("ray") from error
         self._ray, self._folder = ray, os.getcwd()
+        self._silence = redirect_stdout(io.StringIO())
         try:
             ray.init(
                 address=address, log_to_driver=False, include_dashboard=False,
-                logging_level=logging.ERROR,
+                logging_level=logging.CRITICAL,
             )  # fmt: skip
         except Exception as error:
-            raise EngineError(
-                Diagnostic(
-                    code="PD644",
-                    message=f"Ray cannot be reached at `{address or 'local'}`",
-                    notes=(str(error).strip().splitlines()[0],),
-                    help="`ray status` on this machine says which clusters run",
-                )
-            ) from error
+            why = str(error).strip().splitlines() or [type(error).__name__]
+            raise _unreachable(address or "local", why[0]) from error
         self._run = ray.remote(max_retries=0, num_cpus=cpus)(run_command)
+        self._silence.__enter__()
 
     def start(self, command: Sequence[str]) -> Job:
         """Have a command run when a machine has room for it."""
@@ -136,6 +143,29 @@ class Ray:
     def close(self) -> None:
         """Leave the cluster, or end the one of this process."""
         self._ray.shutdown()
+        self._silence.__exit__(None, None, None)
+
+
+def _vet_address(address: str | None) -> None:
+    """Raise PD644 where nobody listens at `HOST:PORT`: Ray would try for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if not (colon and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.rpartition("/")[2], int(port)), ANSWERS).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address or "", f"no answer: {error}") from error
+
+
+def _unreachable(address: str, why: str) -> EngineError:
+    return EngineError(
+        Diagnostic(
+            code="PD644",
+            message=f"Ray cannot be reached at `{address}`",
+            notes=(why,),
+            help="`ray status --address HOST:PORT` says whether a cluster runs there",
+        )
+    )
 
 
 class _Task:
@@ -149,7 +179,7 @@ class _Task:
         try:
             return Done(*self._ray.get(self._task))
         except self._ray.exceptions.RayError as error:
-            return Done(LOST, "", f"{error}\n")
+            return Done(LOST, "", f"Ray: {_last_line(error)}\n")
 
     def cancel(self) -> None:
         with suppress(self._ray.exceptions.RayError):
@@ -202,11 +232,17 @@ class _Submitted:
         try:
             return Done(*self._job.result())
         except Exception as error:  # whatever ended the job, or kept its result from being read
-            return Done(LOST, "", f"{error}\n")
+            return Done(LOST, "", f"submitit: {_last_line(error)}\n")
 
     def cancel(self) -> None:
         with suppress(Exception):
             self._job.cancel()
+
+
+def _last_line(error: Exception) -> str:
+    """What an error of a worker says behind the traceback that its text has."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
 
 
 def _missing(extra: str) -> EngineError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ import pytest
 
 from pathdsl.cli import coordinating
 from pathdsl.cli.coordinating import coordinate
-from pathdsl.cli.doors import LOST, Done, Job, Local, Ray, Slurm
+from pathdsl.cli.doors import LOST, Done, Job, Local, Ray, Slurm, _Task, run_command
 from pathdsl.engine.store.folder import About
 from pathdsl.engine.store.shared import SharedStore, Work
 from tests.checking.test_shards import SEARCH, text
@@ -264,6 +265,41 @@ def test_what_is_not_installed_is_said(
     assert f'pip install "pathdsl[{on}]"' in done.stderr
 
 
+def test_where_nobody_listens_it_is_said_at_once(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", "127.0.0.1:99999"):
+        done = pathdsl("check", "x.circuit", "--on", "ray", "--address", address, "--store", "s",
+                       "--shards", "2", *LIMITS, cwd=home)  # fmt: skip
+        assert done.returncode == 3 and "PD644" in done.stderr
+        assert f"cannot be reached at `{address}`" in done.stderr and "no answer: " in done.stderr
+
+
+def test_a_machine_without_the_paths_is_named(tmp_path: Path) -> None:
+    for command, folder in (([str(tmp_path / "no")], tmp_path), (SAYS, tmp_path / "no")):
+        code, out, told = run_command(command, str(folder))
+        assert code == LOST and not out and "no such file" in told and str(folder) in told
+
+
+class Fails:
+    """Ray as a task sees it whose worker could not run it."""
+
+    class exceptions:
+        RayError = OSError
+
+    def wait(self, tasks: object, timeout: float) -> tuple[bool, None]:
+        return True, None
+
+    def get(self, task: object) -> None:
+        raise OSError(
+            "\x1b[36mray::run()\x1b[39m\nTraceback …\nModuleNotFoundError: no `pathdsl`\n"
+        )
+
+
+def test_a_worker_that_cannot_run_it_says_why_in_a_line() -> None:
+    assert _Task(Fails(), None).done() == Done(LOST, "", "Ray: ModuleNotFoundError: no `pathdsl`\n")
+
+
 def test_where_there_is_no_sbatch_it_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "submitit", mock.MagicMock())
     monkeypatch.setenv("PATH", "")
@@ -302,14 +338,17 @@ def test_a_job_of_submitit(tmp_path: Path) -> None:
     assert ended(slow).code == LOST
 
 
-def test_a_task_of_ray() -> None:
+def test_a_task_of_ray(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("ray")
     door = Ray(None, 1)
     try:
         assert ended(door.start(SAYS)) == Done(1, "out\n", "err\n")
         slow = door.start(SLEEPS)
         time.sleep(1)
+        print("of Ray")
         slow.cancel()
         assert ended(slow).code == LOST
     finally:
         door.close()
+    print("a report")
+    assert capsys.readouterr().out == "a report\n"
