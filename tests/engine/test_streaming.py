@@ -47,6 +47,8 @@ MODELS: dict[str, Callable[[], Any]] = {
     "phi3_long": lambda: family_cases.make("phi3_long"),
     "gpt_oss": lambda: family_cases.make("gpt_oss"),  # experts that are saved together
     "qwen3_5": lambda: family_cases.make("qwen3_5_deltas"),
+    "mixtral": lambda: family_cases.make("mixtral"),  # one by one, under other names
+    "qwen2_moe": lambda: family_cases.make("qwen2_moe"),  # one by one, not in every layer
     "opt": lambda: encoder_cases.make("opt_350m"),
     "bloom": lambda: decoder_cases.make("bloom"),
     "bert": lambda: encoder_cases.make("bert"),  # a tied unembedding with a bias
@@ -251,12 +253,36 @@ def test_small_models_are_held_whatever_is_stated(
     assert room_of(at(gpt2), 1) == room.Room(values=1, weights=room_of(at(gpt2), 1).weights)
 
 
-def test_experts_saved_one_by_one_are_refused(tmp_path: Path) -> None:
+def test_experts_saved_one_by_one_count_as_they_are_joined(tmp_path: Path) -> None:
+    model = family_cases.make("mixtral")
+    model.save_pretrained(tmp_path)
+    weights = 4 * sum(p.numel() for p in model.parameters())
+    layer = 4 * sum(p.numel() for p in model.model.layers[0].parameters())
+    found = room_of(at(tmp_path), weights)
+    assert found.streamed and (found.weights, found.layer) == (weights, layer)
+
+
+EXPERT = "model.layers.1.block_sparse_moe.experts.2.w1.weight"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda w: w.pop(EXPERT), lambda w: w.update({EXPERT: w[EXPERT].half()})],
+    ids=["missing", "of another dtype"],
+)
+def test_experts_that_are_not_alike_are_refused(change: Any, tmp_path: Path) -> None:
     family_cases.make("mixtral").save_pretrained(tmp_path)
-    for refused in (lambda: room_of(at(tmp_path), 1000), lambda: load(at(tmp_path), streamed=True)):
-        with pytest.raises(EngineError) as caught:
-            refused()
-        assert caught.value.diagnostics[0].code == "PD620"
+    path = tmp_path / "model.safetensors"
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path, {"format": "pt"})
+    with pytest.raises(EngineError) as caught:
+        room_of(at(tmp_path), 20_000)
+    fault = caught.value.diagnostics[0]
+    assert fault.code == "PD620" and fault.help.startswith("--memory ") and fault.notes
+    with pytest.raises(PathdslError) as caught_too:
+        load(at(tmp_path), streamed=True)
+    assert caught_too.value.diagnostics[0].code in ("PD605", "PD620")
 
 
 @pytest.mark.parametrize("length", [0, 7, 8, 200])

@@ -36,7 +36,10 @@ class UnlikeFile(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """One weight in a file: `begin` and `end` are bytes of the file, `kind` is its dtype there."""
+    """One weight in a file: `begin` and `end` are bytes of the file, `kind` is its dtype there.
+
+    `pieces`: of a weight that lies there in several, which are one behind the other in it.
+    """
 
     path: Path
     name: str
@@ -44,6 +47,7 @@ class Stored:
     shape: tuple[int, ...]
     begin: int
     end: int
+    pieces: tuple[Stored, ...] = ()
 
     @property
     def numbers(self) -> int:

@@ -6,10 +6,10 @@ rows share a batch follows from it, and the last bits of values from that.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from pathdsl.engine.load.devices import AUTO
+from pathdsl.engine.load.experts import of_one_expert, with_joined
 from pathdsl.engine.load.header import layer_of, stored_weights
 from pathdsl.engine.load.language_part import PART
 from pathdsl.engine.load.source import ModelSource, config_of
@@ -22,7 +22,6 @@ __all__ = ["SMALL_WEIGHTS", "Room", "least_stated", "room_of", "sized"]
 SMALL_WEIGHTS = 64_000_000
 """Bytes of weights that are always held, and not counted: the program takes four times as much."""
 
-_EXPERT = re.compile(r"\.experts\.\d+\.")
 _SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -55,7 +54,8 @@ def room_of(source: ModelSource, memory: int | None, device: str = "cpu") -> Roo
         files = weight_files(source)
     except EngineError:  # what is wrong is told when they are loaded; a plan needs none
         return Room(values=memory)
-    stored = stored_weights(source, files, part=PART in (config_of(source) or {}))
+    part = PART in (config_of(source) or {})
+    stored = with_joined(stored_weights(source, files, part=part))
     size = _SIZES.get(source.dtype, 4)
     layers: dict[int, int] = {}
     for one in stored.values():
@@ -66,13 +66,13 @@ def room_of(source: ModelSource, memory: int | None, device: str = "cpu") -> Roo
         return Room(values=memory, weights=weights)
     if 2 * weights <= memory:
         return Room(values=memory - weights, weights=weights)
-    if any(_EXPERT.search(name) for name in stored):
+    if any(map(of_one_expert, stored)):
         raise EngineError(
             source.fault(
                 "PD620",
                 f"the weights of `{source.location}` take {sized(weights)}, more than half of the "
-                f"{sized(memory)} that are stated, and experts are not read a layer at a time",
-                notes=("experts that are saved one by one are joined when they are read",),
+                f"{sized(memory)} that are stated, and its experts are not read a layer at a time",
+                notes=("the matrices of some layer's experts are not all there, or not alike",),
                 advice=f"--memory {sized(2 * weights, up=True)}",
             )
         )

@@ -11,7 +11,7 @@ A weight that has its dtype in the file is used where the file is mapped, at the
 page at which it is when the whole model is loaded: products with one row depend on that. Others are
 converted, layer by layer. Weights outside of layers that are small stay; of token embeddings those
 rows are read that are asked for, and a converted unembedding goes through its product in blocks of
-columns.
+columns. Experts that are saved one by one are put together, layer by layer.
 
 The mapping of parameters that fetches on access is as in ZeRO-3 of DeepSpeed (Rajbhandari et al.
 2020, arXiv:1910.02054; `runtime/zero/parameter_offload.py`).
@@ -150,8 +150,12 @@ class Stream:
     def in_file(self, of: Tensor) -> Tensor:
         """A whole weight where its file is mapped, in the file's dtype."""
         stored = self._stored[of]
+        if stored.pieces:
+            found = torch.empty(stored.shape, dtype=_KINDS[stored.kind])
+            self._put_together(stored, found)
+            return found
         with self._file(stored) as file:
-            found: Tensor = file.get_tensor(stored.name)
+            found = file.get_tensor(stored.name)
         return found
 
     def drop(self) -> None:
@@ -172,11 +176,29 @@ class Stream:
             self._enter(part)
             if of in self._at_hand:  # it has been on its way
                 return self._at_hand[of]
-        if stored.path not in self._open:
-            self._open[stored.path] = self._file(stored)
-        found = self._as(of, self._open[stored.path].get_tensor(stored.name))
+        if stored.pieces and self.device.type == "cpu":
+            found = self._rooms.empty(of.shape, of.dtype)
+            self._put_together(stored, found)
+            found = found.requires_grad_(of.requires_grad)
+        elif stored.pieces:
+            found = self._as(of, self.in_file(of))
+        else:
+            found = self._as(of, self._opened(stored).get_tensor(stored.name))
         self._at_hand[of] = found
         return found
+
+    def _put_together(self, stored: Stored, into: Tensor) -> None:
+        """Write the pieces of a weight into it, in its dtype."""
+        rows = into.view(-1, into.shape[-1])
+        for piece in stored.pieces:
+            count = piece.shape[0]
+            rows[:count].copy_(self._opened(piece).get_tensor(piece.name))
+            rows = rows[count:]
+
+    def _opened(self, stored: Stored) -> Any:
+        if stored.path not in self._open:
+            self._open[stored.path] = self._file(stored)
+        return self._open[stored.path]
 
     def _enter(self, part: int | str) -> None:
         coming = self._coming
@@ -280,6 +302,10 @@ class _Coming:
 def _will_need(stored: Stored) -> None:
     """Tell the system that a part of a file is read soon, where systems can be told."""
     if not hasattr(os, "posix_fadvise"):
+        return
+    for piece in stored.pieces:
+        _will_need(piece)
+    if stored.pieces:
         return
     number = os.open(stored.path, os.O_RDONLY)
     try:

@@ -33,6 +33,7 @@ from pathdsl.engine.load.devices import (
     make_deterministic,
     no_placing,
 )
+from pathdsl.engine.load.experts import with_joined
 from pathdsl.engine.load.files import (
     TOKENIZER_FILES,
     check_file,
@@ -281,7 +282,7 @@ def _read_weights(
 
             if given is None:
                 given = transformers.AutoConfig.from_pretrained(place, **where, **fields)
-            weights = stored_weights(source, files, part=part)
+            weights = with_joined(stored_weights(source, files, part=part))
             model, report = built(auto, given, weights, dtype, device, **options)
         else:
             read: Any = auto.from_pretrained
