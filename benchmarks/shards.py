@@ -143,13 +143,14 @@ def main() -> None:
         "--memory", action="append", help="of each check; several: one after another"
     )
     parser.add_argument("--faults", action="store_true")
-    parser.add_argument("options", nargs="*")
-    given = parser.parse_args()
+    own = sys.argv[1:]
+    end = own.index("--") if "--" in own else len(own)
+    given, options = parser.parse_args(own[:end]), own[end + 1 :]
     if given.shards < 1:
         parser.error("`--shards`: at least one is needed")
     for memory in given.memory or ["2GB"]:
         print(f"{given.file}, --memory {memory}, {given.shards} shards", flush=True)
-        words = [given.file, "--threads", "1", "--memory", memory, *given.options]
+        words = [given.file, "--threads", "1", "--memory", memory, *options]
         compare(words, given.shards, given.faults)
 
 
