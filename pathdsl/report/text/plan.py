@@ -171,7 +171,7 @@ def _attribution(one: AttributionPlan, outcome: PlanOutcome, view: View) -> list
         facts += [
             ["  cost", f"about {times} plain forward passes over the same prompts"],
             ["  memory", f"about {size_text(one.cost.peak)} beside the weights, "
-             f"{one.cost.rows:,} prompts at a time"],
+             f"{many(one.cost.rows, 'prompt')} at a time"],
         ]  # fmt: skip
     return [
         view.heading(f"Attribution by {asked.method}, task {one.task}"),
