@@ -53,7 +53,8 @@ _DRAWN = (ast.RandomLike, ast.RandomEdges)
 class Context:
     """One program on one model and its rows; compiled metrics are kept.
 
-    `curves` holds, by each area that was lowered, what it is over.
+    `curves` holds, by each area that was lowered, what it is over. `judges`: whether values are
+    read of which nothing that is measured hangs; they may not be there where it is False.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Context:
         self.algebra = algebra
         self.evaluator = Evaluator(session)
         self.curves: dict[Scalar, Curve] = {}
+        self.judges = True
         self._metrics: dict[tuple[str, str], Metric] = {}
         self.interventions = Interventions(program, resolver, lambda r, task: self.run(r, task, {}))
 

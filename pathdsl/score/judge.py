@@ -181,6 +181,7 @@ def measure(
 ) -> frozenset[str]:
     """Measure all that `judge` would ask for, and judge nothing; the tasks that claims read."""
     asked = _Asked(program, resolver, session, only, algebra)
+    asked.lowering.context.judges = False
     found = asked.measured(Beside(algebra))
     sides = [node for (kind, _, _), node in found.items() if kind == "claim"]
     return frozenset(task for node in sides for task in design_of(node, session.tasks).keys)

@@ -254,6 +254,18 @@ def test_a_shard_that_lacks_others_exits_with_4(
     assert waited.exit_code is ExitCode.LACKING
 
 
+def test_a_test_is_no_search(tmp_path: Path) -> None:
+    """A p-value is read of values that others compute, and nothing that is measured hangs on it."""
+    often = (
+        "claim often: binomial_test(LD(reference, task: ioi), share: 50%) <= 5% at 95% confidence\n"
+    )
+    path = written(tmp_path, text(more=often))
+    done, share = shard(path, tmp_path / "s", 2, 2)
+    assert done.exit_code is ExitCode.AS_EXPECTED and 0 < share.ours < share.asked
+    shard(path, tmp_path / "s", 1, 2)
+    assert said(gathered(path, tmp_path / "s")) == said(check_file(str(path), PLAIN))
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [

@@ -80,7 +80,8 @@ def p_value(context: Context, call: ast.Call, bindings: Bindings) -> Steps:
     counted = Counted(
         subjects=(), means=tuple(means), again=lambda paths, other, means: tested(means)
     )
-    return replace(tested(means), counted=counted)
+    unread = Constant(is_p=True, value=float("nan"))
+    return replace(tested(means) if context.judges else unread, counted=counted)
 
 
 Sample = tuple[np.ndarray, np.ndarray]
