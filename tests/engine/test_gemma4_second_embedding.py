@@ -115,9 +115,7 @@ def test_beside_experts_and_keys_of_other_layers(norms: bool, routing: bool) -> 
             same(found[-1], one.plain("reference"), one.case.text)
 
 
-@pytest.mark.parametrize(
-    ("drawer", "seeds"), [(Drawer, (2, 7, 23, 44)), (OnMarks, (30, 46, 57))]
-)
+@pytest.mark.parametrize(("drawer", "seeds"), [(Drawer, (2, 7, 23, 44)), (OnMarks, (30, 46, 57))])
 def test_intervened_runs_are_the_literal_tree(drawer: type[Drawer], seeds: tuple[int, ...]) -> None:
     """What `input` gives an MLP goes by no mark: a constant there does not hide it."""
     done = 0

@@ -50,7 +50,7 @@ MODELS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
                {**_VIT, "vision_output_dim": 16, "projector_input_dim": 16,
                 "projector_output_dim": 16}),
 }  # fmt: skip
-STREAMED = ("gemma3", "gemma4_small", "qwen3_5", "mistral3")
+STREAMED = ("gemma3", "gemma4_small", "qwen3_5_moe", "qwen3_5", "mistral3")
 
 
 def at(folder: Path) -> ModelSource:
