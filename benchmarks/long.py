@@ -68,12 +68,14 @@ def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
     """Measure here what `measure` names: `time`, or the peak of `work`, `own` or `trunk`."""
     import torch
 
+    from pathdsl.engine.heap import TABLES
     from pathdsl.engine.run.runner import plan_cost
 
     ready = prepare_workload(
         arguments["name"], arguments["shape"], Path(arguments["scratch"]), threads=1,
         rows=arguments["rows"], length=arguments["length"],
     )  # fmt: skip
+    TABLES.clear()  # their pages are what the loaded model holds
     for weight in ready.loaded.model.parameters():
         weight.sum()
     with torch.no_grad():

@@ -8,7 +8,7 @@ dtype.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter, layers
 from pathdsl.engine.data.positions import position_mask
+from pathdsl.engine.heap import LARGE_BYTES, give_back
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.proof import Proof, worst_of
 from pathdsl.engine.rounding import rounding_of
@@ -35,6 +36,8 @@ from pathdsl.plan.taskdata import TaskData
 PROOF_ROWS = 8
 PROOF_AMONG = 32
 NULL_ROWS = 4
+COMPARED = 1 << 18
+"""Numbers that are compared together, so that what compares takes little beside them."""
 STEPS = 3
 """Steps that `prove` tells of at most: two columns of prompts, and the runs of a plan."""
 
@@ -150,10 +153,15 @@ def _show(adapter: Adapter, ids: Tensor, lengths: Tensor, *, whole: bool) -> Sho
         found = adapter.decomposed_forward(ids, lengths)
     at_end = torch.arange(len(ids)), lengths - 1
     ends = plain[at_end][:, _read_ids(adapter.shape)].double().cpu().numpy()
-    return Shown(
+    shown = Shown(
         error=_distance(found, plain, lengths), largest=_magnitude(plain, lengths),
         written=written, ends=ends,
     )  # fmt: skip
+    large = plain.numel() * plain.element_size() > LARGE_BYTES
+    del found, plain, stream
+    if large:
+        give_back()
+    return shown
 
 
 def _name(task: TaskData, column: str, rows: np.ndarray) -> bytes:
@@ -259,16 +267,26 @@ def _ids(task: TaskData, column: str, rows: np.ndarray) -> tuple[Tensor, Tensor]
 def _distance(found: Tensor, wanted: Tensor, lengths: Tensor) -> float:
     """Largest difference at real tokens, relative to the largest magnitude if above 1."""
     errors = [
-        (one[:length].double() - other[:length].double()).abs().max()
+        (here.double() - there.double()).abs().max()
         for one, other, length in zip(found, wanted, lengths.tolist(), strict=True)
+        for here, there in zip(_parts(one[:length]), _parts(other[:length]), strict=True)
     ]
     return float(torch.stack(errors).max()) / max(1.0, _magnitude(wanted, lengths))
 
 
 def _magnitude(values: Tensor, lengths: Tensor) -> float:
     """The largest magnitude at real tokens."""
-    each = [one[:length].abs().max() for one, length in zip(values, lengths.tolist(), strict=True)]
+    each = [
+        part.abs().max()
+        for one, length in zip(values, lengths.tolist(), strict=True)
+        for part in _parts(one[:length])
+    ]
     return float(torch.stack(each).max())
+
+
+def _parts(values: Tensor) -> Sequence[Tensor]:
+    """Tokens by a few where each has the logits of a whole vocabulary."""
+    return values.split(max(COMPARED // max(values[0].numel(), 1), 1))
 
 
 def _written(adapter: Adapter, ids: Tensor, lengths: Tensor) -> tuple[Tensor, list[float], Tensor]:

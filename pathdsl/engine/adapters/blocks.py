@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -135,9 +136,14 @@ class BlockAdapter(CausalAdapter):
         )
 
 
-def activate(module: nn.Module, x: Tensor) -> Tensor:
-    """An MLP's activation module on x; GPT-2's GELU in one kernel instead of five passes."""
+def activate(module: nn.Module, x: Tensor, *, over: bool = False) -> Tensor:
+    """An MLP's activation module on x; GPT-2's GELU in one kernel instead of five passes.
+
+    `over`: x may be written over.
+    """
     if isinstance(module, NewGELUActivation):
+        if over:
+            return cast(Tensor, torch.ops.aten.gelu_(x, approximate="tanh"))
         return torch.nn.functional.gelu(x, approximate="tanh")
     activated: Tensor = module(x)
     return activated

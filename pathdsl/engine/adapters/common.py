@@ -197,8 +197,15 @@ class CausalAdapter(Adapter):
         if self.shape.normed_mlp:
             raise ValueError("behind a norm, hidden units write nothing of their own")
         before, gate = self.mlp_before(layer, resid, scales)
-        hidden = self.mlp_activation(layer, before)
-        return hidden if gate is None else hidden * gate
+        if torch.is_grad_enabled():
+            hidden = self.mlp_activation(layer, before)
+            return hidden if gate is None else hidden * gate
+        hidden = self._activated_over(layer, before)
+        return hidden if gate is None else hidden.mul_(gate)
+
+    def _activated_over(self, layer: int, before: Tensor) -> Tensor:
+        """The activation, for which what it reads may be written over: nothing else reads it."""
+        return self.mlp_activation(layer, before)
 
     # ---------------------------------------------------------------- embedding, unembedding
 

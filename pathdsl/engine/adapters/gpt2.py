@@ -190,6 +190,9 @@ class Gpt2Adapter(CausalAdapter):
         """The activation."""
         return activate(self.blocks[layer].mlp.act, before)
 
+    def _activated_over(self, layer: int, before: Tensor) -> Tensor:
+        return activate(self.blocks[layer].mlp.act, before, over=True)
+
     def mlp_after(self, layer: int, hidden: Tensor, scales: Scales | None = None) -> Tensor:
         """The output projection with its bias, (..., d_mlp) -> (..., d)."""
         written: Tensor = self.blocks[layer].mlp.c_proj(hidden)

@@ -19,7 +19,6 @@ The mapping of parameters that fetches on access is as in ZeRO-3 of DeepSpeed (R
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import sys
@@ -32,9 +31,10 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pathdsl.engine.heap import give_back, large_blocks_at_once
 from pathdsl.engine.load.header import Stored, UnlikeFile, layer_of
 
-__all__ = ["Stream", "Streamed", "built", "give_back", "rows_of", "stream_of"]
+__all__ = ["Stream", "Streamed", "built", "rows_of", "stream_of"]
 
 KEPT_BYTES = 1_000_000
 """Bytes of a weight outside of layers that is kept once it is read, as norms are."""
@@ -45,7 +45,6 @@ LEAST_ROWS = 256
 BLOCK_BYTES = 4_000_000
 """Bytes of a converted unembedding that take part in a product together."""
 
-_M_MMAP_THRESHOLD = -3  # malloc.h of glibc
 _KINDS = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
 }  # fmt: skip
@@ -336,6 +335,7 @@ def built(
     Raises UnlikeFile where a weight is not in the files as the model has it; and what
     `from_pretrained` raises.
     """
+    large_blocks_at_once()
     give_back()
     with torch.device("meta"):
         kind: Any = type(auto.from_config(config))
@@ -349,18 +349,6 @@ def built(
     _buffers(model, known, device)
     _install(model, known, stored, device)
     return model, report
-
-
-def give_back() -> None:
-    """Ask glibc, where it is, to give what is free back to the system, and large blocks at once.
-
-    It learns from blocks that are freed to keep ever larger ones: with logits of a whole vocabulary
-    and converted weights that was 60 MB of a limit of 500.
-    """
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if library is not None and hasattr(library, "mallopt") and hasattr(library, "malloc_trim"):
-        library.mallopt(_M_MMAP_THRESHOLD, 4_000_000)
-        library.malloc_trim(0)
 
 
 def _standing(

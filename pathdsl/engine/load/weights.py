@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pathdsl.engine.heap import give_back, may_go
 from pathdsl.engine.load.devices import (
     AUTO,
     check_device,
@@ -136,9 +137,11 @@ def load(
             torch.set_num_threads(1)
         tokenizer = load_tokenizer(source)
     if streamed:
-        from pathdsl.engine.load.streaming import give_back
-
         give_back()  # reading a tokenizer and importing a model leave much behind
+    else:
+        for part in (model.get_input_embeddings(), model.get_output_embeddings()):
+            if isinstance(weight := getattr(part, "weight", None), torch.Tensor):
+                may_go(weight)
     weights = {path.name: sha256_of(path) for path in files}
     facts = {
         "model": source.written,

@@ -88,15 +88,15 @@ class BatchExecution:
         self.attention: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
     def run(self, tick: Callable[[float], None] = lambda slot: None) -> None:
-        """Compute all slots, freeing each value after its last use; `tick` is told of each slot."""
+        """Compute all slots, each value until its last use; `tick` is told of each slot then."""
         frees: dict[float, list[int]] = defaultdict(list)
         for number, slot in self.order.last_use.items():
             frees[slot].append(number)
         for slot, numbers in self.order.slots:
             self._slot(numbers)
-            tick(slot)
             for number in frees.get(slot, ()):
                 self.values.pop(number, None)
+            tick(slot)
 
     # ---------------------------------------------------------------------------------------------
 

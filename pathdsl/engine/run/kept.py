@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.heap import LARGE_BYTES, give_back_much
 from pathdsl.engine.run.plain import Key, layer_behind, plain_run
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.liveness import share_of
@@ -243,6 +244,8 @@ class Kept:
             if (where & ~both[key]).any():
                 both[key] = where | both[key]
         made = run.run(both, have)
+        if run.weight(both) > LARGE_BYTES:
+            give_back_much()
         first, _ = run.start(both, have)
         self.begun += 0 if first else len(run.lengths)
         self.through += len(run.lengths) * run.layers_left(both, have)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.heap import LARGE_BYTES, give_back_much
 from pathdsl.engine.meter import Meter
 from pathdsl.engine.run.execute import BatchExecution
 from pathdsl.engine.run.kept import Kept, block_bytes, block_rows
@@ -199,6 +200,8 @@ class _Execution:
         self.kept.next_plan()
         self.expect([(start, stop) for start, stop, _ in todo])
         self.meter.start(self.meter.what, self._work(todo))
+        if todo and self._is_large(n_rows):
+            give_back_much()
         treated = self._treated() if todo else {}
         for start, stop, draws in todo:
             sites = Sites(plan.masks, start, stop, self.adapter.device)
@@ -216,6 +219,10 @@ class _Execution:
         self.meter.end()
         kept = whole if rows is None else whole[:, :, asked]
         return {name: kept[number] for number, name in enumerate(names)}
+
+    def _is_large(self, n_rows: int) -> bool:
+        """Whether so many rows hold much in memory that the C library keeps."""
+        return self.adapter.device.type == "cpu" and self.cost.row_bytes * n_rows > LARGE_BYTES
 
     def _same(self) -> tuple[int, ...]:
         """Sources that are the reference run itself, which one plain run of a batch gives."""
@@ -272,9 +279,14 @@ class _Execution:
         execution = BatchExecution(
             plan, self.order, adapter, sites, sources, self.patterns, self.decided
         )
-        execution.run(
-            lambda slot: self.meter.add(self.cost.by_slot.get(slot, 0) * n_rows // rows_of_all)
-        )
+        large = self._is_large(n_rows)
+
+        def computed(slot: float) -> None:
+            self.meter.add(self.cost.by_slot.get(slot, 0) * n_rows // rows_of_all)
+            if large:
+                give_back_much()
+
+        execution.run(computed)
         each = self.cost.readout * n_rows // (rows_of_all * max(len(plan.outputs), 1))
         return measure_outputs(
             plan, task, adapter, execution, sites, self.final, lambda: self.meter.add(each)

@@ -377,17 +377,14 @@ def _averaged(
         step = rows.block(theirs.n_pos)
     starts = range(0, task.n_rows, step)
     worth_keeping = 8 * sum(sizes) * min(n_groups * len(starts), task.n_rows) <= SUMS_BYTES
-    sums = {
-        key: torch.zeros((n_groups, n_places, *width), dtype=torch.float64)
-        for key, width in widths.items()
-    }
+    sums: dict[Key, Tensor] = {}
     counts = torch.zeros((n_groups, n_places), dtype=torch.float64)
     masks = MaskTable(theirs.valid)  # of its own: all tokens are wanted, or those of the places
     wanted = masks.intern(mean.places >= 0)
     own = replace(rows, asked=None).of_column(spec.column, dict.fromkeys(widths, wanted))
 
-    def summed(start: int) -> tuple[np.ndarray, np.ndarray, Tensor, Tensor]:
-        """The groups of a batch, its sums, and the group and place of each of its tokens."""
+    def summed(start: int) -> tuple[np.ndarray, Iterable[Tensor], Tensor, Tensor]:
+        """The groups of a batch, the sums of each value, and the group and place of each token."""
         stop = min(start + step, task.n_rows)
         sites = Sites(masks, start, stop, adapter.device)
         here, group = np.unique(groups[start:stop], return_inverse=True)
@@ -395,32 +392,42 @@ def _averaged(
         token = torch.from_numpy(group[row])
         place = torch.from_numpy(mean.places[start + row, sites.positions_of(wanted)])
         part = Part("sums", number, start, stop)
-        found = rows.found(part, (1, len(here) * sum(sizes))) if worth_keeping else None
+        each = [len(here) * size for size in sizes]
+        found = rows.found(part, (1, sum(each))) if worth_keeping else None
+        sums: Iterable[Tensor] = ()
         if found is None:
             values = own(sites, 0, keep=False) if plain is None else plain(sites, 0)
-            each = {key: values.at(key, wanted, sites) for key in widths}
-            found = _sums(each, widths, (len(here), n_places), (token, place))
-            del values, each  # before those of the next rows
-            if worth_keeping:
+            at = {key: values.at(key, wanted, sites) for key in widths}
+            sums = _sums(at, widths, (len(here), n_places), (token, place))
+            if worth_keeping and rows.parts is not None:
+                found = torch.cat([total.flatten() for total in sums]).numpy()[None]
                 rows.keep(part, found)
-        return here, found[0], token, place
+        if found is not None:
+            pieces = torch.from_numpy(found[0]).split(each)
+            shapes = [(len(here), n_places, *width) for width in widths.values()]
+            sums = (piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True))
+        return here, sums, token, place
+
+    def mean_of(total: Tensor) -> Tensor:
+        counted = counts.clamp(min=1).reshape(*counts.shape, *[1] * (total.dim() - 2))
+        return (total / counted).to(adapter.dtype)
 
     batches = [Part("sums", number, start, min(start + step, task.n_rows)) for start in starts]
     early = {part.start: summed(part.start)
              for part in (rows.ahead(batches) if worth_keeping else ())}  # fmt: skip
+    tables: Tables = {}
     for start in starts:
         here, found, token, place = early.pop(start) if start in early else summed(start)
         where = torch.from_numpy(here)
         counts.index_put_((where[token], place), torch.ones(len(token), dtype=torch.float64), True)
-        pieces = np.split(found, np.cumsum([len(here) * size for size in sizes])[:-1])
-        for (key, width), piece in zip(widths.items(), pieces, strict=True):
-            sums[key][where] += torch.from_numpy(piece).reshape(len(here), n_places, *width)
-    return {
-        key: (total / counts.clamp(min=1).reshape(*counts.shape, *[1] * (total.dim() - 2))).to(
-            adapter.dtype
-        )
-        for key, total in sums.items()
-    }
+        for key, total in zip(widths, found, strict=True):
+            if len(starts) == 1 and len(here) == n_groups:  # one value at a time is held in float64
+                tables[key] = mean_of(total)
+                continue
+            if key not in sums:
+                sums[key] = torch.zeros((n_groups, n_places, *widths[key]), dtype=torch.float64)
+            sums[key][where] += total
+    return tables or {key: mean_of(sums.pop(key)) for key in widths}
 
 
 def _places(task: TaskData, spec: TreatedSpec) -> np.ndarray:
@@ -435,11 +442,8 @@ def _sums(
     widths: Mapping[Key, tuple[int, ...]],
     size: tuple[int, int],
     where: tuple[Tensor, Tensor],
-) -> np.ndarray:
-    """(1, sums) of the values of one batch by group and place, key after key."""
-    found = []
+) -> Iterator[Tensor]:
+    """The sums of the values of one batch by group and place, one value after another."""
     for key, width in widths.items():
         total = torch.zeros((*size, *width), dtype=torch.float64)
-        total.index_put_(where, plain[key].double().cpu(), True)
-        found.append(total.reshape(-1).numpy())
-    return np.concatenate(found)[None]
+        yield total.index_put_(where, plain[key].double().cpu(), True)
