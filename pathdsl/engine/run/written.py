@@ -183,7 +183,7 @@ def _copies(adapter: Adapter, measure: Measure, stream: Tensor, ids: Tensor) -> 
     normed = adapter.attention_input(entry, stream)
     value = adapter.project(entry, "v", normed.unsqueeze(0), [head])[0]  # (tokens, 1, d_head)
     out = _written_alone(adapter, layer, head, value)
-    logits = adapter.unembed(adapter.final_norm(-out if measure.negated else out)).double()
+    logits = adapter.unembed(adapter.final_norm(-out if measure.negated else out))
     own = logits.gather(1, ids.to(logits.device).unsqueeze(1))
     ranks = (logits >= own).sum(-1)
     return (ranks <= measure.top).double().cpu().numpy()
