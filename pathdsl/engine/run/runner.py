@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from pathdsl.engine.adapters.base import Adapter
-from pathdsl.engine.heap import LARGE_BYTES, give_back_much
+from pathdsl.engine.heap import LARGE_BYTES, give_back, give_back_much
 from pathdsl.engine.meter import Meter
 from pathdsl.engine.run.execute import BatchExecution
 from pathdsl.engine.run.kept import Kept, block_bytes, block_rows
@@ -288,9 +288,12 @@ class _Execution:
 
         execution.run(computed)
         each = self.cost.readout * n_rows // (rows_of_all * max(len(plan.outputs), 1))
-        return measure_outputs(
+        measured = measure_outputs(
             plan, task, adapter, execution, sites, self.final, lambda: self.meter.add(each)
         )
+        if large and (vocab_columns(plan) is None or any(one.copies for one in plan.outputs)):
+            give_back()  # the logits of a vocabulary, and the pages of its table
+        return measured
 
     # ---------------------------------------------------------------------------------------------
 
