@@ -114,15 +114,16 @@ def shape_at_hand(
 
 
 def vet_file(
-    path: str, text: str | None = None, fence: Fence | None = None
+    path: str, text: str | None = None, fence: Fence | None = None, *, generated: bool = False
 ) -> tuple[Program, list[Diagnostic]]:
     """The program, and its faults on the page and on the graph of its model, sorted. No torch.
 
     This is all that shows before weights: a head that the model has not, a layer that goes back, an
     empty path set, a row without an answer. Without a config at hand the graph is left to `plan`.
+    `generated`: rows of generators are made and looked at, too.
     """
     program, faults = lint_file(path, text, fence)
-    return program, with_rows(program, with_graph(program, faults))
+    return program, with_rows(program, with_graph(program, faults), generated=generated)
 
 
 def with_graph(program: Program, faults: list[Diagnostic]) -> list[Diagnostic]:
@@ -146,16 +147,20 @@ def with_graph(program: Program, faults: list[Diagnostic]) -> list[Diagnostic]:
     return sort_diagnostics([*faults, *found], first=program.path)
 
 
-def with_rows(program: Program, faults: list[Diagnostic]) -> list[Diagnostic]:
+def with_rows(
+    program: Program, faults: list[Diagnostic], *, generated: bool = False
+) -> list[Diagnostic]:
     """The faults of a program with those of rows that lie in files, where all else is right.
 
     What hangs on tokens is told as far as an earlier check kept what the tokenizer says.
+    `generated`: rows of generators are made and looked at, too.
     """
-    if errors_in(faults) or not _has_rows_in_files(program):
+    if errors_in(faults) or not (generated or _has_rows_in_files(program)):
         return faults
     from pathdsl.engine.data.at_hand import row_faults
 
-    return sort_diagnostics([*faults, *row_faults(program, _at_hand(program))], first=program.path)
+    found = row_faults(program, _at_hand(program), generated=generated)
+    return sort_diagnostics([*faults, *found], first=program.path)
 
 
 def _has_rows_in_files(program: Program) -> bool:

@@ -86,7 +86,7 @@ def init(
     a bundled model. Where heads are not said, those of another model are placeholders.
     """
     from pathdsl.checking.starting.draft import ROLES, Wanted, draft, guessed, rows_of
-    from pathdsl.checking.starting.templates import template_named, templates
+    from pathdsl.checking.starting.templates import template_named, templates, usual_rows
 
     if listed:
         out(_list(templates()))
@@ -103,7 +103,7 @@ def init(
         typed = f"{source.kind}:{typed.partition(':')[2] or typed}"
         target = _target(where or ask.for_("File to write", f"{chosen.name}.circuit"))
         _not_there(target, force)
-        usual = chosen.data if typed == chosen.model else chosen.other
+        usual = usual_rows(chosen, typed)
         rows = rows_of(data or ask.for_("Rows, a file or a generator", usual), target)
         columns = {
             role: given

@@ -37,9 +37,10 @@ def lines_of(text: str) -> Iterator[tuple[int, str]]:
 def cells_of(text: str) -> Iterator[tuple[int, int, list[str]]]:
     """The records of CSV, the header first, each behind its first and last line.
 
-    A cell in quotes may hold several lines. Raises CsvFault.
+    A cell in quotes may hold several lines. Cells are parted by semicolons or tabs where the
+    header has those and no comma, as spreadsheets write them. Raises CsvFault.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_parted_by(text))
     begins = 1
     try:
         for cells in reader:
@@ -48,6 +49,14 @@ def cells_of(text: str) -> Iterator[tuple[int, int, list[str]]]:
                 yield first, reader.line_num, cells
     except csv.Error as error:
         raise CsvFault(str(error), reader.line_num) from None
+
+
+def _parted_by(text: str) -> str:
+    """What parts the cells of CSV, by its header: no column that a file can name has these in it."""
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    if "," in header:
+        return ","
+    return next((mark for mark in (";", "\t") if mark in header), ",")
 
 
 def prompts_of(found: Any) -> tuple[Any, dict[str, Any]]:

@@ -107,6 +107,19 @@ def test_numbers_of_a_csv_file_are_ids(tmp_path: Path) -> None:
     assert done.returncode in (0, 1) and "as_reported" in done.stdout
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_cells_of_a_spreadsheet(mark: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(re.sub(r',(?=[a-z0-9"])', mark, CSV))
+    told("--template", "paper_claim", "--data", "rows.csv", "-o", "x.circuit", cwd=tmp_path, code=0)
+    assert "ids: [correct_idx, incorrect_idx]" in (tmp_path / "x.circuit").read_text()
+
+
+def test_rows_of_a_bundled_model(tmp_path: Path) -> None:
+    given = ("--template", "direct_effects", "--model", "bundled:induction-2l", "-o", "x.circuit")
+    told(*given, cwd=tmp_path, code=0)
+    assert "= induction(" in (tmp_path / "x.circuit").read_text()
+
+
 def test_asked_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verb, "_on_terminal", lambda: True)
     answers = ["minimalty", "minimality", "", "x.circuit", *[""] * 4, "-", ""]
@@ -136,6 +149,8 @@ FAULTS = [
     ("-t minimality --model hf:no/thing", "PD473", "hf download no/thing config.json"),
     ("-t minimality --model folder:nowhere", "PD6", "nowhere"),
     ("-t edges_of_a_file --model reuse-mini --data mini_ioi", "PD474", "--edges circuit.json"),
+    ("-t direct_effects --reference prompt --treated prompt", "PD358", "another prompt"),
+    ("-t direct_effects --model induction-2l --data mini_ioi", "PD342", "token ids"),
     ("-t edges_of_a_file --edges none.json", "PD474", "none.json"),
     ("-t minimality --edges none.json", "PD474", "edges_of_a_file"),
 ]

@@ -224,7 +224,7 @@ def _written(
     except LanguageError as error:
         return text, list(error.diagnostics)
     # A file of edges that is yet to be written beside it would be missed.
-    return text, errors_in(vet_file(str(target), text)[1]) if vetted else []
+    return text, errors_in(vet_file(str(target), text, generated=True)[1]) if vetted else []
 
 
 # ------------------------------------------------------------------------------- parts

@@ -21,7 +21,7 @@ from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.near import did_you_mean
 from pathdsl.record import record
 
-__all__ = ["Template", "filled", "template_named", "templates"]
+__all__ = ["Template", "filled", "template_named", "templates", "usual_rows"]
 
 FOLDER = Path(__file__).parent / "templates"
 _SUFFIX = ".jinja"
@@ -72,6 +72,12 @@ def template_named(name: str) -> Template:
             help="pathdsl init --list",
         )
     )
+
+
+def usual_rows(template: Template, model: str) -> str:
+    """The rows for a model where none are said: those of a template that is about this model."""
+    about = [one for one in (template, *templates()) if one.model == model]
+    return about[0].data if about else template.other
 
 
 def filled(template: Template, values: Mapping[str, Any]) -> str:

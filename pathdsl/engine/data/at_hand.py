@@ -60,10 +60,13 @@ class AtHand:
     tokenizer: Any | Literal["unknown"] | None
 
 
-def row_faults(program: Program, model: Callable[[str], AtHand]) -> list[Diagnostic]:
+def row_faults(
+    program: Program, model: Callable[[str], AtHand], *, generated: bool = False
+) -> list[Diagnostic]:
     """The faults of the rows that lie in files, of a program without faults.
 
-    `model`: what is at hand of the model of a task.
+    `model`: what is at hand of the model of a task. `generated`: those of generators, too, which
+    take their time.
     """
     faults: dict[str, tuple[Diagnostic, ...]] = {}
     asked: Asked | None = None
@@ -72,7 +75,8 @@ def row_faults(program: Program, model: Callable[[str], AtHand]) -> list[Diagnos
         try:
             spec = task_spec(declaration, program.tasks)
             base = Path(program.origin.get(name, program.path)).parent
-            if (size := _size(spec, base)) is None or size > MOST_BYTES:
+            size = _size(spec, base)
+            if (size is None and not generated) or (size or 0) > MOST_BYTES:
                 continue
             asked = asked or asked_of(program)
             rows = load_rows(spec, base, None, program.fence)
