@@ -17,7 +17,7 @@ from pathdsl.errors import LanguageError
 if TYPE_CHECKING:
     from pathdsl.engine.load.source import ModelSource
 
-__all__ = ["Dtype", "doctor", "read_model"]
+__all__ = ["Dtype", "doctor", "read_model", "with_loader"]
 
 _WANTED = "a folder, a hub id, folder:PATH, hf:ID, hf:ID@REVISION or bundled:NAME"
 
@@ -74,6 +74,22 @@ def _is_taken_for_hub(text: str) -> bool:
     return "/" not in text and ":" not in text and read_model(text).lies == "on the hub"
 
 
+def with_loader(text: str) -> str:
+    """What names a model, with the `folder:`, `hf:` or `bundled:` that it may lack; see
+    `read_model`."""
+    from pathdsl.lang.signatures.calls import LOADERS
+    from pathdsl.models import names
+
+    where = text.partition(",dtype=")[0]
+    if where.partition(":")[0] in LOADERS:
+        return text
+    if where.startswith((".", "/", "~")) or os.path.exists(where):
+        return f"folder:{text}"
+    if ":" in where.partition("@")[0]:
+        return text  # another loader, which there is not
+    return f"bundled:{text}" if where in names() else f"hf:{text}"
+
+
 def read_model(text: str, dtype: Dtype | None = None) -> ModelSource:
     """The model that a text means; raises typer.BadParameter where it means none.
 
@@ -81,16 +97,8 @@ def read_model(text: str, dtype: Dtype | None = None) -> ModelSource:
     bundled name, else a hub id; what begins as only paths do is a folder in any case.
     """
     from pathdsl.engine.load.source import DTYPES, parse_override
-    from pathdsl.lang.signatures.calls import LOADERS
-    from pathdsl.models import names
 
-    where, _, stated = text.partition(",dtype=")
-    kind = where.partition(":")[0]
-    if kind not in LOADERS:
-        if where.startswith((".", "/", "~")) or os.path.exists(where):
-            where = f"folder:{where}"
-        else:
-            where = f"bundled:{where}" if where in names() else f"hf:{where}"
+    where, _, stated = with_loader(text).partition(",dtype=")
     if ",dtype=" in text and stated not in DTYPES:
         known = ", ".join(f"`{one}`" for one in DTYPES)
         raise typer.BadParameter(f"`{text}`: dtype `{stated}` is not supported, wanted {known}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pathdsl.cli.complaints import complain
+from pathdsl.cli.doctor import with_loader
 from pathdsl.cli.options import readable
 from pathdsl.cli.output import err, out
 from pathdsl.errors import Diagnostic, ExitCode, LanguageError, PathdslError
@@ -184,7 +185,7 @@ def _model(where: str | None) -> tuple[str, ModelShape | None]:
     from pathdsl.engine.load.source import parse_override, shape_of
 
     with readable():
-        _, source = parse_override(f"m={where}")
+        _, source = parse_override(f"m={with_loader(where)}")
     try:
         shape = shape_of(source)
     except LanguageError as error:

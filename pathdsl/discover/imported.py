@@ -191,7 +191,7 @@ def choose(circuit: Circuit, layout: Layout, cut: Cut) -> Chosen:
     if not edges:
         raise UnusableFile(
             "it keeps no edge: everything is treated", code="PD444",
-            advice="choose by score: `--top 200`" if not by_score else "keep more",
+            advice=_to_keep_more(circuit, cut),
         )  # fmt: skip
     for name in masked:
         if by_score or any(edge.sender == name for edge in edges):
@@ -201,7 +201,7 @@ def choose(circuit: Circuit, layout: Layout, cut: Cut) -> Chosen:
     if not used:
         raise UnusableFile(
             f"none of its {len(edges):,} edges lies on a path from `input` to `logits`: everything "
-            "is treated", code="PD444", advice="keep more, or say `keep(none)`",
+            "is treated", code="PD444", advice=_to_keep_more(circuit, cut),
         )  # fmt: skip
     if unused := edges - used:
         unused_names = [edge_text(e) for e in sorted(unused, key=_edge_order)]
@@ -213,6 +213,18 @@ def choose(circuit: Circuit, layout: Layout, cut: Cut) -> Chosen:
         edges=frozenset(used), nodes=frozenset(n for e in used for n in e[:2]), said=said,
         remarks=tuple(remarks),
     )  # fmt: skip
+
+
+def _to_keep_more(circuit: Circuit, cut: Cut) -> str:
+    """What keeps a path, for a circuit of edges that keeps none."""
+    edges = circuit.edges or {}
+    scored = {edge for edge, entry in edges.items() if not _nan(entry.score)}
+    last = max((edge.at for edge in edges if edge.at is not None), default=None)
+    if not _on_paths(scored, last):
+        return "add edges that lead from `input` to `logits`: those in the file form no such path"
+    if cut.threshold is not None:
+        return "a smaller `--threshold`"
+    return "choose by score: `--top 200`" if cut.top is None else "a larger `--top`"
 
 
 def counted(number: int, what: str) -> str:

@@ -239,6 +239,10 @@ def test_what_a_threshold_keeps_is_said_or_refused(tmp_path: Path) -> None:
         assert report["code"] == 2 and said in " ".join(report["said"].split()), (options, report)
     assert imported(tmp_path, "found.json", "--threshold", "0.4")["edges"] == 3
     assert "PD444" in imported(tmp_path, "found.json", "--threshold", "0.4", "--signed")["said"]
+    said = imported(tmp_path, "found.json", "--threshold", "9")["said"]
+    assert "PD444" in said and "a smaller `--threshold`" in said
+    done = imported(tmp_path, "found.json", "--model", "ioi-mini", "--threshold", "0.4")
+    assert done["code"] == 0 and 'bundled("ioi-mini")' in (tmp_path / "x.circuit").read_text()
     some = {**EDGES, "m2->logits": {"score": 0.7}}
     (tmp_path / "found.json").write_text(eap(edges=some))
     assert "says nothing of `m2->logits`" in imported(tmp_path, "found.json")["said"]
