@@ -21,7 +21,8 @@ from pathdsl.cli.doctor import Dtype, read_model
 from pathdsl.engine.adapters.llama import LlamaAdapter
 from pathdsl.engine.load.source import DTYPES, ModelSource
 from pathdsl.graph.model.shape import ModelShape
-from pathdsl.report.text.doctor import NEEDED
+from pathdsl.report.text.doctor import NEEDED, doctor_report
+from pathdsl.report.text.style import View
 from tests.graph.network import count_edges, count_paths, graph_of
 
 Capture = pytest.CaptureFixture[str]
@@ -119,6 +120,11 @@ def test_grouped_queries_and_no_tokenizer_in_words(folder: Path, capsys: Capture
     told = capsys.readouterr().out
     assert "2, each read by 2 heads" in told and "float64" in told
     assert "none: prompts and answers are token ids" in told
+
+
+def test_a_narrow_terminal_gets_narrow_lines() -> None:
+    told = doctor_report(diagnose(read_model("ioi-mini")), View(width=60))
+    assert max(map(len, told.splitlines())) <= 60 and "1e-04  holds" in told
 
 
 def test_a_model_without_mlps_and_with_few_positions(capsys: Capture) -> None:

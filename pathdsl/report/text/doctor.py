@@ -63,7 +63,7 @@ def doctor_report(diagnosis: Diagnosis, view: View) -> str:
             for proof in diagnosis.proofs
         ]
         lines += ["", view.heading("Self-checks, on prompts of random tokens")]
-        lines += table(rows, right=(1,))
+        lines += table(rows, right=(1,), width=view.width)
     if diagnosis.resembles is not None:
         told = [[name, visible(text)] for name, text in _resemblance(diagnosis.resembles)]
         lines += _section(RESEMBLES, told, view)
