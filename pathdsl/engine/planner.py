@@ -9,6 +9,7 @@ from pathdsl.engine.attribution.vet import vet
 from pathdsl.engine.data.positions import next_tokens, position_mask
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.data.treated import moved_places
+from pathdsl.engine.data.vetted import not_one, of_one_token
 from pathdsl.errors import DataError, Diagnostic, Span
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
@@ -193,22 +194,12 @@ def _vet_answer(task: TaskData, measure: Measure) -> None:
         raise DataError(Diagnostic(code="PD366", message=message, notes=(note,), help="@END"))
     if not measure.column or (measure.record.vocabulary and not task.whole):
         return
-    counts = [len(ids) for ids in task.answers.get(measure.column, ())]
-    several = [row for row, count in enumerate(counts) if count > 1]
-    if not several:
-        return
     column, kind = measure.column, measure.kind
-    row, count = task.row_ids[several[0]], counts[several[0]]
-    others = f", nor have {len(several) - 1} others" if len(several) > 1 else ""
-    message = f"task `{task.name}`: row `{row}` has {count} tokens in `{column}`, not one{others}"
+    message = not_one(task.name, task.row_ids, task.answers.get(column, ()), column)
+    if not message:
+        return
     if not task.whole:
-        raise DataError(
-            Diagnostic(
-                code="PD350",
-                message=f"{message}, and `{kind}` is of one token",
-                help=f"logprob({column})",
-            )
-        )
+        raise DataError(of_one_token(message, column, kind))
     if measure.record.whole:
         why = f"; answers of several tokens are read behind the prompt, not at `{measure.position}`"
         raise DataError(Diagnostic(code="PD365", message=message + why, help=f"{kind}({column})"))

@@ -52,7 +52,7 @@ def cells_of(text: str) -> Iterator[tuple[int, int, list[str]]]:
 
 
 def _parted_by(text: str) -> str:
-    """What parts the cells of CSV, by its header: no column that a file can name has these in it."""
+    """What parts the cells of CSV, by its header: no name of a column has these in it."""
     header = next((line for line in text.splitlines() if line.strip()), "")
     if "," in header:
         return ","

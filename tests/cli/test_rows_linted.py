@@ -88,6 +88,7 @@ SHOWN: dict[str, tuple[str, str, str]] = {
     "PD332": (rows({}, {"io": 100_000}), "", ""),
     "PD335": (rows({}, {}), "positions = [S2]", ""),
     "PD339": (rows({}, {"id": "0"}), "", ""),
+    "PD350": (rows({}, {"io": [8, 9]}), "", ""),
     "PD358": (rows({"other": PROMPTS[0]}, {"other": PROMPTS[1]}), "", ""),
     "PD360": (rows({"a": 1, "b": 1}, {"a": 2, "b": 1}), "cluster = [a, b]", ""),
     "PD363": (rows({"s": " Mary"}, {"s": " John"}), "", ""),

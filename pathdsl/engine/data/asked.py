@@ -138,6 +138,16 @@ def _contrast(metric: ast.MetricDecl) -> Contrast | None:
     return Contrast(metric=metric.name.name, columns=(first.name, second.name))
 
 
+def _of_one_token(metric: ast.MetricDecl) -> list[ast.Call]:
+    """The measures of a metric that have no meaning for a set of answers, as `logit` has none."""
+    return [
+        node
+        for node in walk(metric.expression)
+        if isinstance(node, ast.Call) and node.name in MEASURES
+        if not MEASURES[node.name].vocabulary and columns_in(node)
+    ]
+
+
 def _measured_on(program: Program) -> dict[str, set[str]]:
     """The tasks on which quantities and claims read each metric, by the metric's name.
 
@@ -166,6 +176,7 @@ class Asked:
     `columns`: token columns that metrics read, by task. `readers`: the tasks on which each treated
     value is read that a run, score or action names, none where the text does not say. `scored`:
     columns named by `answer:`. `contrasts`: metrics read that two equal answers make 0, by task.
+    `single`: measures read that are of one token, in order of mention, by task.
     """
 
     columns: Mapping[str, Mapping[str, None]]
@@ -173,6 +184,7 @@ class Asked:
     readers: Mapping[TreatedSpec, frozenset[str]]
     scored: tuple[str, ...]
     contrasts: Mapping[str, tuple[Contrast, ...]]
+    single: Mapping[str, tuple[ast.Call, ...]]
 
     def treated(self, task: str, present: Collection[str]) -> list[TreatedSpec]:
         """The treated values that are read on a task whose rows have the fields `present`."""
@@ -194,7 +206,11 @@ def asked_of(program: Program) -> Asked:
     for one in named:
         readers[one.spec] = readers.get(one.spec, frozenset()) | one.tasks
     contrasts: dict[str, list[Contrast]] = {name: [] for name in program.tasks}
+    single: dict[str, list[ast.Call]] = {name: [] for name in program.tasks}
     measured = _measured_on(program)
+    for metric in program.metrics.values():
+        for task in measured.get(metric.name.name, ()):
+            single[task] += _of_one_token(metric)
     for metric in program.metrics.values():
         found = _contrast(metric)
         if found is not None:
@@ -207,4 +223,5 @@ def asked_of(program: Program) -> Asked:
         readers=readers,
         scored=answers_of_scores(program),
         contrasts={name: tuple(found) for name, found in contrasts.items()},
+        single={name: tuple(found) for name, found in single.items()},
     )

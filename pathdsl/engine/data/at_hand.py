@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,8 @@ from pathdsl.engine.data.vetted import (
     check_lengths,
     free_columns,
     labels_of,
+    not_one,
+    of_one_token,
     on_all,
     own_everywhere,
     positions_of,
@@ -36,6 +39,7 @@ from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import DATA_FILES
+from pathdsl.lang.signatures.measures import columns_in
 from pathdsl.record import record
 
 __all__ = ["MOST_BYTES", "AtHand", "NotKept", "large_files", "row_faults"]
@@ -117,7 +121,12 @@ def _look(spec: TaskSpec, rows: LoadedRows, asked: Asked, model: AtHand) -> Sequ
     read = read_of(spec, asked.treated(spec.name, present), (), asked.answers(spec.name, present))
     check_columns(table, read, faults)
     if model.shape is not None and not spec.chat:
-        _look_at_tokens(spec, table, read, model.shape, model.tokenizer, faults)
+        found = _look_at_tokens(spec, table, read, model.shape, model.tokenizer, faults)
+        for call in asked.single[spec.name] if not faults else ():
+            for column in (one.name for one in columns_in(call)):
+                ids = [row["id"] for row in table]
+                if said := not_one(spec.name, ids, found.get(column, ()), column):
+                    faults.keep(replace(of_one_token(said, column, call.name), span=call.span))
     labels = labels_of(table, set(read.prompts) - read.labels, faults, read.labels)
     check_crossed(spec, labels, faults)
     if not faults:
@@ -138,8 +147,11 @@ def _look_at_tokens(
     shape: ModelShape,
     tokenizer: Any | None,
     faults: DataFaults,
-) -> None:
-    """Prompts, positions and answers, of texts as far as the tokenizer is known."""
+) -> dict[str, tuple[Ids, ...]]:
+    """Prompts, positions and answers, of texts as far as the tokenizer is known.
+
+    The accepted tokens of each column of answers, row by row; those of whole answers are left out.
+    """
     unknown = tokenizer == "unknown"
 
     def encoder(made: Any | None, *, unread: bool) -> Encoder:
@@ -150,10 +162,12 @@ def _look_at_tokens(
     free = free_columns(read.treated, [spec.reference])
     check_lengths(table, spec.reference, prompts, free, by, faults)
     positions_of(table, spec, prompts[spec.reference], by, faults)
+    found = {}
     if not spec.whole:
         alone = encoder(None, unread=True) if spec.continued and tokenizer is not None else by
         for column in read.answers:
-            answers_of(table, column, prompts[spec.reference], spec, alone)
+            found[column] = answers_of(table, column, prompts[spec.reference], spec, alone)
+    return found
 
 
 class _Encoder(Encoder):

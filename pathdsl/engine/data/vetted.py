@@ -15,15 +15,15 @@ from pathdsl.engine.data.readings import continuations
 from pathdsl.engine.data.table import Row
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.data.tokens import Encoder, Ids, Prompt
-from pathdsl.errors import Severity
+from pathdsl.errors import Diagnostic, Severity
 from pathdsl.lang.signatures.treated import ROW
 from pathdsl.plan.treated import TreatedSpec
 from pathdsl.record import record
 
 __all__ = [
     "Read", "answers_of", "check_columns", "check_crossed", "check_lengths", "free_columns",
-    "labels_of", "on_all", "own_everywhere", "positions_of", "prompts_of", "read_of",
-    "same_answers",
+    "labels_of", "not_one", "of_one_token", "on_all", "own_everywhere", "positions_of",
+    "prompts_of", "read_of", "same_answers",
 ]  # fmt: skip
 
 
@@ -309,3 +309,23 @@ def same_answers(
                 advice="give the wrong answer in a column of its own",
                 severity=Severity.WARNING,
             )
+
+
+def not_one(task: str, ids: Sequence[str], answers: Sequence[Ids], column: str) -> str:
+    """Which rows have several tokens in a column, in words; "" where none has."""
+    several = [row for row, found in enumerate(answers) if len(found) > 1]
+    if not several:
+        return ""
+    row = several[0]
+    others = f", nor have {len(several) - 1} others" if len(several) > 1 else ""
+    count = len(answers[row])
+    return f"task `{task}`: row `{ids[row]}` has {count} tokens in `{column}`, not one{others}"
+
+
+def of_one_token(said: str, column: str, measure: str) -> Diagnostic:
+    """PD350 of a measure that has no meaning for a set of tokens; `said`: as of `not_one`."""
+    return Diagnostic(
+        code="PD350",
+        message=f"{said}, and `{measure}` is of one token",
+        help=f"logprob({column})",
+    )
