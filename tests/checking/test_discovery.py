@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,10 @@ from pathdsl.lang.format.layout import format_text
 from pathdsl.lang.lint import lint_file
 from pathdsl.models import MODELS, truth
 from pathdsl.plan.runs import RunSpec
+from pathdsl.report.text.discover import too_few
+from pathdsl.report.text.style import View
 from pathdsl.score.attribution import Attribution, Scored
+from pathdsl.score.kept.stability import Stability
 from pathdsl.score.metrics import compile_metric
 from pathdsl.tasks import get, to_jsonl
 from tests.discover.cases import edges_of
@@ -193,6 +197,17 @@ def test_the_file_is_whole(tmp_path: Path) -> None:
     record = read_record(tmp_path / "task_found.rows.json")
     assert len(record.references) == found.forecast.finding == 30
     assert found.stability is not None and found.stability.jaccard == 1.0
+
+
+@pytest.mark.parametrize(
+    ("clusters", "rows", "said"), [(3, 3, "3 prompts"), (29, 40, "29 clusters")]
+)
+def test_stability_of_few_rows_is_a_warning(clusters: int, rows: int, said: str) -> None:
+    one = Stability(
+        frequency=np.ones(2), jaccard=1.0, to_found=1.0, samples=200, rows=rows, clusters=clusters
+    )
+    assert f"Warning: samples of {said}" in "".join(too_few(one, View()))
+    assert too_few(replace(one, rows=60, clusters=30), View()) == []
 
 
 def test_what_judges_found_nothing_of_it(tmp_path: Path) -> None:

@@ -10,13 +10,15 @@ from pathdsl.checking.discovery.found import Areas, Discovery, Forecast, Reached
 from pathdsl.discover.acdc import OrderDependence
 from pathdsl.discover.certificate import ABSTAIN, IN, OUT
 from pathdsl.errors import Diagnostic
+from pathdsl.lang.method.claims import ENOUGH_PROMPTS
 from pathdsl.report.data.result import diagnostic_object
 from pathdsl.report.numbers import many, size_text
 from pathdsl.report.text.check import verdicts
 from pathdsl.report.text.style import View, fit, paragraph, table
+from pathdsl.score.kept.stability import Stability
 from pathdsl.score.results import PointResult, QuantityResult
 
-__all__ = ["discovery_object", "discovery_text", "forecast_text"]
+__all__ = ["discovery_object", "discovery_text", "forecast_text", "too_few"]
 
 PUBLISHED = 0.67
 """Mean pairwise Jaccard index of bootstrap circuits of EAP-IG on IOI in GPT-2 small."""
@@ -27,7 +29,7 @@ VERDICTS = {IN: "in", OUT: "out", ABSTAIN: "abstain"}
 
 def forecast_text(forecast: Forecast, view: View) -> str:
     """What will be done, and at what cost."""
-    scoring = f"about {forecast.scoring:.0f} plain forward passes"
+    scoring = f"about {many(round(forecast.scoring), 'plain forward pass', 'plain forward passes')}"
     if forecast.resumed:
         scoring += ", less where they were kept"
     lines = [
@@ -138,6 +140,7 @@ def _parts(found: Discovery, view: View) -> Iterator[list[str]]:
                     ["  edges in nine of ten samples", f"{_steady(found)}", f"of {found.edges}"],
                 ]
             ),
+            *too_few(one, view),
             *_certified(found, view),
         ]  # fmt: skip
     if found.orders is not None:
@@ -183,6 +186,18 @@ def _above(warning: Diagnostic) -> str:
 
 def _measured(value: float | None, interval: tuple[float, float] | None) -> str:
     return "undefined" if value is None else f"{value:.3f}{_ends(interval)}"
+
+
+def too_few(stability: Stability, view: View) -> list[str]:
+    """A warning where samples of so few rows say little of other rows."""
+    if stability.clusters >= ENOUGH_PROMPTS:
+        return []
+    what = "clusters" if stability.clusters < stability.rows else "prompts"
+    said = (
+        f"Warning: samples of {stability.clusters} {what} are much alike, and say little of "
+        f"others: give {ENOUGH_PROMPTS} or more to the rows that find"
+    )
+    return [paragraph(said, view, "  ", "  ")]
 
 
 def _certified(found: Discovery, view: View) -> list[str]:
