@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +23,7 @@ from pathdsl.cli.options import (
 )
 from pathdsl.cli.output import err, out, view_of
 from pathdsl.errors import ExitCode, PathdslError
+from pathdsl.lang.signatures.calls import DATA_FILES
 from pathdsl.near import did_you_mean
 
 if TYPE_CHECKING:
@@ -116,7 +120,18 @@ def _is_call(subject: str) -> bool:
     if not subject.strip(" :"):
         raise typer.BadParameter("wanted a call as in `ioi(take: 3)`, or FILE:TASK")
     there = os.path.exists(subject) or os.path.exists(subject.rpartition(":")[0])
-    return not there and ("(" in subject or subject in names())
+    if there:
+        kind = next(
+            (one.name for one in DATA_FILES.values() if subject.lower().endswith(one.endings)), ""
+        )
+        if kind and os.path.isfile(subject):
+            call = f"{kind}({json.dumps(subject, ensure_ascii=False)})"
+            raise typer.BadParameter(f"`{subject}` is a file of rows: {shlex.quote(call)}")
+        return False
+    if subject not in names() and re.fullmatch(r"\w+", subject):
+        hint = did_you_mean(subject, names()) or "there are " + ", ".join(names())
+        raise typer.BadParameter(f"no generator and no file `{subject}`; {hint}")
+    return "(" in subject or subject in names()
 
 
 def _model(models: list[str]) -> ModelSource | None:

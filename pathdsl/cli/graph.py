@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from pathdsl.cli.checked import path_set_of, program_of, resolver_on, vet_options, vet_task
+from pathdsl.cli.checked import (
+    file_and_name,
+    path_set_of,
+    program_of,
+    resolver_on,
+    vet_options,
+    vet_task,
+)
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.options import AllowOutside, MaxStates, Models, read_options
 from pathdsl.cli.output import out
@@ -44,6 +52,9 @@ def graph(
     from pathdsl.report.data.graph import as_dot, as_node_link, graph_of
 
     options = read_options(models=models, max_states=max_states, allow_outside=allow_outside)
+    whole, name = file_and_name(file)
+    if name and os.path.exists(whole) and path is None:
+        raise typer.BadParameter(f"a path set is named apart: `{whole} --path {name}`")
     vet_options([file], options)
     program = program_of(file, options)
     name = path_set_of(program, file, path, "--path NAME")

@@ -73,6 +73,6 @@ def _run(arguments: list[str], debug: bool) -> int:
         if show is not None and is_of_command_line(error):
             told = io.StringIO()
             show(file=told)
-            err(told.getvalue())
+            err(told.getvalue().replace(": Value error, ", ": "))  # the vetting library's words
             return int(getattr(error, "exit_code", ExitCode.WRONG_INPUT))
         return tell(error)

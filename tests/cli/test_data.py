@@ -107,6 +107,8 @@ def test_words_stand_for_tokens_where_there_is_no_model(folder: Path) -> None:
         (["ioi(take: 0)"], "wanted at least 1"),
         (["facts(take: 361)"], "`take: 360`"),
         (["facts"], ""),
+        (["mini_iio"], "did you mean `mini_ioi`"),
+        (["rows.jsonl"], """'jsonl("rows.jsonl")'"""),
         (["gone.circuit:ioi"], "no file `gone.circuit`"),
         (["two.circuit"], "its tasks are `ioi`, `abba`, `right`"),
         (["two.circuit:aba"], "did you mean `abba`?"),

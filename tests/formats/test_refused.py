@@ -48,6 +48,7 @@ TEXTS = [
     # which format
     ("", "PD441", "in none of the formats"),
     ("hello", "PD441", "in none of the formats"),
+    ('circuit c "C" {}', "PD441", "needs no import"),
     ("{}", "PD441", "in none of the formats"),
     ('{"pathdsl": "scores"}', "PD441", "--to eap-ig"),
     ('{"edges": {}}', "PD441", "cfg"),

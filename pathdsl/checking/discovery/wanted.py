@@ -164,7 +164,8 @@ def read_share_or_count(text: str, option: str) -> int | float:
         raise Unwanted(f"`{option} {text[:40]}`: wanted a count or a share, `200` or `5%`")
     number = float(found[1].replace("_", ""))
     if number <= 0:
-        raise Unwanted(f"`{option} {text}` is no circuit at all; wanted for example `5%`")
+        none = "no row" if option == "--share" else "no circuit"
+        raise Unwanted(f"`{option} {text}` is {none} at all; wanted for example `5%`")
     if found[2] and number > 100:
         raise Unwanted(f"`{option} {text}` is more than there is; wanted for example `5%`")
     return number / 100 if found[2] else int(number)

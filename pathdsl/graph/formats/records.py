@@ -7,6 +7,7 @@ recognised(content_of(data)).name                 # "eap-ig"
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -193,6 +194,10 @@ def _hint(content: object) -> str:
                 "-o FOLDER` makes a circuit file of it")  # fmt: skip
     if isinstance(content, dict) and any(key in content for key in ("edges", "nodes")):
         return "a circuit file says which model it is for in an object `cfg`, or `--from FORMAT`"
+    if isinstance(content, str) and re.match(r"(?:#.*\s+)*(?:circuit|model|use)\s+\w", content):
+        return (
+            "a file of this language needs no import: `pathdsl check FILE`, `pathdsl export FILE`"
+        )
     return "`docs/formats.md` has an example of each"
 
 
