@@ -76,7 +76,7 @@ def no_circuit(written: str, span: Span | None) -> Diagnostic:
         span=span,
         label="this file" if span is not None else "",
         notes=("its faults are told where its name, links resolved, ends in `.circuit`",),
-        help="name a file that ends in `.circuit`, or `-` for standard input",
+        help="name a file that ends in `.circuit`",
     )
 
 

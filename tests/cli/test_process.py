@@ -86,6 +86,9 @@ def test_not_as_expected_is_1_and_values_are_written(folder: Path) -> None:
         (("check", "good.circuit", "--nonsense"), 2, "--nonsense"),
         (("explain", "PD20"), 2, "did you mean"),
         (("explain", "good.circuit:totl"), 2, "did you mean `total`?"),
+        (("check", "-"), 2, "`lint` and `fmt` read standard input"),
+        (("check", "good.circuit", "--format", "jsn"), 2, "'--format': 'jsn' is not one of"),
+        (("graph", "good.circuit:main"), 2, "`good.circuit --path main`"),
         (("graph", "good.circuit", "--path", "nods"), 2, "did you mean `nodes`?"),
     ],
 )

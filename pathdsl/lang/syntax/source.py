@@ -62,7 +62,10 @@ def read_source(path: str | os.PathLike[str], *, named: bool = True) -> SourceFi
     try:
         data = read_file(name, MAX_BYTES + 1, named=named)
     except FileNotFoundError:
-        return Diagnostic(code="PD009", message=f"there is no file `{name}`")
+        own = "`lint` and `fmt` read standard input; write the text to a file for this verb"
+        return Diagnostic(
+            code="PD009", message=f"there is no file `{name}`", help=own if name == "-" else ""
+        )
     except IsADirectoryError:
         return Diagnostic(
             code="PD009",
