@@ -188,13 +188,17 @@ def recognised(content: object) -> FormatRecord:
     )  # fmt: skip
 
 
+# Comments, then a statement of this language.
+_OWN_LANGUAGE = re.compile(r"\s*(?:#[^\n]*\n\s*)*(?:circuit|model|use)\s+\w")
+
+
 def _hint(content: object) -> str:
     if isinstance(content, dict) and content.get("pathdsl") == "scores":
         return ("it keeps scores prompt by prompt: `pathdsl export FILE.circuit --to eap-ig "
                 "-o FOLDER` makes a circuit file of it")  # fmt: skip
     if isinstance(content, dict) and any(key in content for key in ("edges", "nodes")):
         return "a circuit file says which model it is for in an object `cfg`, or `--from FORMAT`"
-    if isinstance(content, str) and re.match(r"(?:#.*\s+)*(?:circuit|model|use)\s+\w", content):
+    if isinstance(content, str) and _OWN_LANGUAGE.match(content):
         return (
             "a file of this language needs no import: `pathdsl check FILE`, `pathdsl export FILE`"
         )
