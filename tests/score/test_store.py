@@ -77,7 +77,9 @@ def all_of(outcome: FileOutcome) -> object:
         for run, measures in outcome.session.asked.items()
         for measure in measures
     ]
-    told = outcome.diagnostics, outcome.judgement, dict(outcome.methodology), outcome.proofs
+    # PD645 is about memory, of which a check takes little where all values are stored.
+    diagnostics = tuple(one for one in outcome.diagnostics if one.code != "PD645")
+    told = diagnostics, outcome.judgement, dict(outcome.methodology), outcome.proofs
     return values, repr(told), outcome.exit_code, as_jsonl(values_of(outcome))
 
 

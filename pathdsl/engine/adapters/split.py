@@ -31,6 +31,7 @@ _AT_THE_OUTPUT = ("unembed", "unembed_columns", "unembed_part")
 # These see the whole model, whose own hooks move values; or only what they are given.
 _ANYWHERE = (
     "embed",
+    "noised",
     "embedding_std",
     "plain_forward",
     "final_stream",
